@@ -1,0 +1,1 @@
+//! Image layers as bytes: tar, table of contents, merge, EROFS index, VMDK.

@@ -1,0 +1,1 @@
+//! Starts a microVM or a namespace machine, confined.

@@ -1,0 +1,2 @@
+//! Starts a microVM or a namespace machine, confined.
+fn main() {}

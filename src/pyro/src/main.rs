@@ -1,0 +1,2 @@
+//! Disposable microVM workspaces for coding agents.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Raw Linux calls behind safe types.

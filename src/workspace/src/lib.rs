@@ -1,0 +1,1 @@
+//! Workspaces: records, machines, commands.
