@@ -1,1 +1,29 @@
 //! Image layers as bytes: tar, table of contents, merge, EROFS index, VMDK.
+//!
+//! A layer stays the tar that it came as. [`scan`] reads it once and gives its table of contents
+//! ([`Toc`]); [`flatten`] or [`overlay`] merges the tables of a chain of layers into one [`Tree`];
+//! [`write_index`] writes that tree as an EROFS file system without any file data, whose files point
+//! into the tars; [`vmdk_descriptor`] glues index and tars into one disk.
+//!
+//! Bytes in, bytes out: nothing here knows files, paths of the host, the network, threads or the time.
+//! Whatever is read is taken as hostile: it gives an error and never a panic, and memory stays within
+//! [`Limits`]. The same input gives the same output, byte for byte.
+#![forbid(unsafe_code)]
+
+mod erofs;
+mod image;
+mod limits;
+mod merge;
+mod tar;
+mod toc;
+mod tree;
+mod vmdk;
+
+pub use erofs::{Disk, ErofsError, Extent, Source, write_index};
+pub use image::{ImageError, write_image};
+pub use limits::Limits;
+pub use merge::{MergeError, flatten, overlay};
+pub use tar::{TarError, TarProblem, scan};
+pub use toc::{Device, Entry, Kind, Meta, Part, Payload, Time, Toc, TocError, Xattr};
+pub use tree::{Content, Node, NodeId, NodeKind, Tree, Visit, Walk};
+pub use vmdk::{VmdkError, VmdkExtent, descriptor as vmdk_descriptor};
