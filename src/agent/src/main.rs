@@ -1,2 +1,35 @@
-//! PID 1 of a workspace: assembles its root and runs commands.
-fn main() {}
+//! PID 1 of a workspace: assembles its root, says so, and runs commands for the host.
+//!
+//! As `pyro-agent --namespaces` the root stands already, and descriptors 3 and 4 are the sockets
+//! to serve on and to report to. Otherwise this is the first process of a microVM.
+//!
+//! Invariant: PID 1 does not end while there is a root. What fails is told to whoever asked for it.
+
+mod boot;
+mod command;
+mod console;
+mod exec;
+mod ready;
+mod reap;
+mod serve;
+mod stdio;
+mod users;
+mod wire;
+
+use boot::Place;
+
+fn main() {
+    let place = Place::from_arguments(std::env::args_os());
+    let mut log = ready::Log::default();
+    match place.boot(&mut log) {
+        Ok(listener) => {
+            place.report(log, None);
+            serve::run(&listener)
+        }
+        Err(problem) => {
+            console::say(&problem.to_string());
+            place.report(log, Some(problem.to_string()));
+            place.end();
+        }
+    }
+}

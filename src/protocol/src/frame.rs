@@ -2,6 +2,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::io::{self, Read, Write};
+use std::mem;
 
 /// Largest frame accepted. A hostile peer must not choose our allocation.
 pub const FRAME_MAX: usize = 1 << 20;
@@ -35,13 +36,27 @@ pub enum FrameError {
 /// # Errors
 /// [`FrameError::TooLong`] if it encodes to more than [`FRAME_MAX`] bytes, else what `writer` says.
 pub fn write<T: Serialize>(mut writer: impl Write, message: &T) -> Result<(), FrameError> {
-    let mut bytes = postcard::to_extend(message, vec![0; 4])?;
-    let length = bytes.len() - 4;
+    let mut bytes = Vec::new();
+    append(&mut bytes, message)?;
+    writer.write_all(&bytes)?;
+    Ok(())
+}
+
+/// Appends `message` as one frame to `buffer`, for writers that must not block.
+///
+/// # Errors
+/// [`FrameError::TooLong`] if it encodes to more than [`FRAME_MAX`] bytes; `buffer` is then as it
+/// was before.
+pub fn append<T: Serialize>(buffer: &mut Vec<u8>, message: &T) -> Result<(), FrameError> {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; 4]);
+    *buffer = postcard::to_extend(message, mem::take(buffer))?;
+    let length = buffer.len() - start - 4;
     if length > FRAME_MAX {
+        buffer.truncate(start);
         return Err(FrameError::TooLong(length));
     }
-    bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
-    writer.write_all(&bytes)?;
+    buffer[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
     Ok(())
 }
 
