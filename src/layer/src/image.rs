@@ -1,6 +1,7 @@
 //! A self-contained EROFS image of a small tar.
-use crate::{ErofsError, MergeError, TarError};
-use std::io::{self, Write};
+
+use crate::{ErofsError, Limits, MergeError, Source, TarError, flatten, scan, write_index};
+use std::io::{self, Cursor, Write};
 
 /// Why an image cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -19,10 +20,23 @@ pub enum ImageError {
     Write(#[from] io::Error),
 }
 
-/// Writes a raw EROFS image of the contents of `tar`: an index, then the data.
+/// Writes the contents of `tar` to `out` as one raw EROFS image: an index, then the data.
 ///
 /// # Errors
 /// [`ImageError`].
-pub fn write_image(_tar: &[u8], _out: impl Write) -> Result<(), ImageError> {
-    unimplemented!()
+pub fn write_image(tar: &[u8], mut out: impl Write) -> Result<(), ImageError> {
+    let mut aux = Cursor::new(Vec::new());
+    // Holes of sparse files become memory here: no more of them than there is tar.
+    let limits = Limits { expanded_bytes: tar.len() as u64, ..Limits::default() };
+    let layers = [scan(tar, &limits, &mut aux)?];
+    let disk = write_index(&flatten(&layers)?, &mut out)?;
+    for extent in disk.extents {
+        let bytes = match extent.source {
+            Source::Index => continue,
+            Source::Tar(_) => tar,
+            Source::Aux(_) => aux.get_ref(),
+        };
+        out.write_all(&bytes[..extent.sectors as usize * 512])?;
+    }
+    Ok(())
 }

@@ -7,14 +7,13 @@ use std::io::{self, Read, Write};
 pub use codec::TocError;
 
 /// The contents of one layer, in the order of its tar.
+///
+/// Only [`crate::scan`] and [`Toc::read_from`] make one, so that it keeps every promise below.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Toc {
-    /// The entries. A later one of the same path replaces an earlier one.
-    pub entries: Vec<Entry>,
-    /// Length of the tar.
-    pub tar_bytes: u64,
-    /// Length of the auxiliary part; a multiple of 512, 0 if there is none.
-    pub aux_bytes: u64,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) tar_bytes: u64,
+    pub(crate) aux_bytes: u64,
 }
 
 /// One member of a layer.
@@ -57,6 +56,15 @@ pub struct Payload {
     pub offset: u64,
     /// Size in bytes.
     pub size: u64,
+}
+
+impl Payload {
+    /// Whether it lies within the whole sectors of a part of `bytes`.
+    fn is_within(&self, bytes: u64) -> bool {
+        let sectors = bytes - bytes % 512;
+        self.offset.checked_add(self.size).is_some_and(|end| end <= sectors)
+            && (self.size > 0 || self.offset == 0)
+    }
 }
 
 /// The two parts of a layer.
@@ -111,6 +119,24 @@ pub struct Xattr {
 }
 
 impl Toc {
+    /// The entries. A later one of the same path replaces an earlier one.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Length of the tar.
+    #[must_use]
+    pub fn tar_bytes(&self) -> u64 {
+        self.tar_bytes
+    }
+
+    /// Length of the auxiliary part: a multiple of 512, 0 if there is none.
+    #[must_use]
+    pub fn aux_bytes(&self) -> u64 {
+        self.aux_bytes
+    }
+
     /// Writes the table in its own compact format.
     ///
     /// # Errors
