@@ -1,0 +1,1 @@
+//! Pulling an image from a registry.
