@@ -14,11 +14,10 @@ import sys
 
 import client
 import wire
-from machine import LIBC, LabError, parse_share
-from server import Server
+from machine import CHANGING, FIXED, LIBC, LabError, parse_share
+from server import DEFAULT_NAME, OWN_NAME, Server
 
 FAILED = 125  # exit status: the lab itself, not the command
-DEFAULT_NAME = "lab.sock"
 
 
 def machine_options(parser):
@@ -55,8 +54,8 @@ def parse(argv):
 
 def serve(options):
     """Serves until the given command, or whoever started this, ends."""
-    name = f"serve.{os.getpid()}" if options.command else DEFAULT_NAME
-    server = make_server(options, name)
+    name = f"{OWN_NAME}{os.getpid()}" if options.command else DEFAULT_NAME
+    server = make_server(options, name, FIXED if options.command else CHANGING)
     try:
         if not options.command:
             LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: nothing is served to nobody
@@ -74,15 +73,17 @@ def serve(options):
 
 
 def once(options):
-    server = make_server(options, f"serve.{os.getpid()}")
+    name = f"{OWN_NAME}{os.getpid()}"
+    server = make_server(options, name, FIXED)
     try:
-        return run(options, f"serve.{os.getpid()}")
+        return run(options, name)
     finally:
         server.close()
 
 
-def make_server(options, name):
-    return Server(name, {"mem": options.mem, "cpus": options.cpus}, [parse_share(word) for word in options.share])
+def make_server(options, name, cache):
+    shares = [parse_share(word) for word in options.share]
+    return Server(name, {"mem": options.mem, "cpus": options.cpus}, shares, cache)
 
 
 def run(options, name):

@@ -27,6 +27,9 @@ ACCEL = "tcg,thread=multi,tb-size=512"
 CMDLINE = ("quiet loglevel=3 console=ttyS0 panic=-1 reboot=t tsc=reliable clocksource=tsc no_timer_check "
            "nokaslr mitigations=off cryptomgr.notests audit=0 selinux=0 apparmor=0 nowatchdog "
            "rcupdate.rcu_expedited=1 random.trust_cpu=on transparent_hugepage=always pci=lastbus=0")
+# How the guest caches shares. A machine that serves one run of the tests sees files that stay as they
+# are, and keeps what it read; one that somebody works beside must look again at each open.
+FIXED, CHANGING = "loose", "readahead"
 BOOT_LIMIT = 300  # seconds from QEMU's start to the agent's first frame
 SNAPSHOTS_KEPT = 2
 LIBC = ctypes.CDLL(None)
@@ -151,7 +154,7 @@ class Machine:
         parts = [text, *self.log.read().decode(errors="replace").strip().splitlines()]
         try:
             with open(self.console, errors="replace") as file:
-                parts += file.read().splitlines()[-15:]
+                parts += file.read().splitlines()[-30:]
         except OSError:
             pass
         return "\n  ".join(part for part in parts if part)
@@ -210,7 +213,7 @@ def snapshot(size):
     return folder
 
 
-def start(size, shares, work):
+def start(size, shares, cache, work):
     """A machine that is set up and waits for jobs. Must be called by the thread that keeps it."""
     if not os.path.exists(f"{IMG}/scratch.ext4"):
         raise LabError(f"the lab is not built ({IMG}): run `make lab`")
@@ -223,7 +226,7 @@ def start(size, shares, work):
         machine.ask("migrate-incoming", uri=f"exec:cat '{folder}/state'")
         machine.settle()
         machine.ask("cont")
-        setup = {"time": time.time(), "entropy": os.urandom(64).hex(), "cache": "loose",
+        setup = {"time": time.time(), "entropy": os.urandom(64).hex(), "cache": cache,
                  "shares": [{"tag": f"share{slot}", "target": share["target"], "ro": share["ro"]}
                             for slot, share in enumerate(shares)]}
         machine.send(b"M", body=json.dumps(setup).encode())

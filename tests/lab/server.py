@@ -5,6 +5,8 @@ without leaving anything behind: QEMU dies with the thread that keeps it, and th
 that was killed is removed by the next one.
 """
 
+import errno
+import functools
 import os
 import shutil
 import socket
@@ -15,11 +17,16 @@ import time
 import wire
 from machine import IMG, LabError, start
 
+DEFAULT_NAME = "lab.sock"
+OWN_NAME = "serve."  # and the server's process id: for one command alone
+WORK = "work."  # and the same: QEMU's files
 JOBS = 2  # at a time: more would only wait for the two emulated processors
 KILL_LIMIT = 30  # seconds in which the machine must confirm that a job was killed
+CLOSING = "the lab closes"
 CLIENT_LIMIT = 60  # seconds for which a client may leave its output unread
 
 
+@functools.cache
 def address(name):
     """The socket `name` in the image folder, by a short path: a socket's path has at most 107 bytes."""
     folder = os.open(IMG, os.O_PATH | os.O_DIRECTORY)
@@ -27,29 +34,33 @@ def address(name):
 
 
 def sweep():
-    """Removes what servers left that were killed."""
+    """Removes what servers left that were killed: sockets that nobody answers, folders of no process."""
     for name in os.listdir(IMG):
-        prefix, _, pid = name.partition(".")
-        if prefix in ("serve", "work") and pid.split("-")[0].isdigit() and not os.path.exists(f"/proc/{pid.split('-')[0]}"):
-            path = f"{IMG}/{name}"
-            shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
+        if name == DEFAULT_NAME or name.startswith(OWN_NAME):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                if probe.connect_ex(address(name)) == errno.ECONNREFUSED:
+                    os.unlink(f"{IMG}/{name}")
+        elif name.startswith(WORK):
+            pid = name.removeprefix(WORK).partition("-")[0]
+            if not os.path.exists(f"/proc/{pid}"):
+                shutil.rmtree(f"{IMG}/{name}", ignore_errors=True)
 
 
 class Keeper(threading.Thread):
     """Starts one machine, hands its frames to the jobs, and says why when it dies."""
 
-    def __init__(self, size, shares):
+    def __init__(self, size, shares, cache):
         super().__init__(daemon=True)
-        self.size, self.shares = size, shares
+        self.size, self.shares, self.cache = size, shares, cache
         self.machine, self.jobs, self.error = None, {}, None
-        self.closing = False
+        self.cause = "the machine died"
         self.lock = threading.Lock()
         self.settled = threading.Event()
 
     def run(self):
-        work = tempfile.mkdtemp(prefix=f"work.{os.getpid()}-", dir=IMG)
+        work = tempfile.mkdtemp(prefix=f"{WORK}{os.getpid()}-", dir=IMG)
         try:
-            self.machine = start(self.size, self.shares, work)
+            self.machine = start(self.size, self.shares, self.cache, work)
             self.settled.set()
             while True:
                 kind, number, body = self.machine.receive()
@@ -60,7 +71,7 @@ class Keeper(threading.Thread):
         except LabError as error:
             self.end(str(error))
         except (wire.Closed, wire.Torn, OSError):
-            self.end("the lab is closing" if self.closing else self.post_mortem())
+            self.end(self.post_mortem())
         finally:
             if self.machine:
                 self.machine.kill()
@@ -68,7 +79,9 @@ class Keeper(threading.Thread):
             shutil.rmtree(work, ignore_errors=True)
 
     def post_mortem(self):
-        text = self.machine.why("the machine died")
+        text = self.machine.why(self.cause)
+        if self.cause == CLOSING:
+            return text
         kept = f"{IMG}/console-{time.strftime('%Y%m%d-%H%M%S')}.log"
         try:
             shutil.copy(self.machine.console, kept)
@@ -101,7 +114,8 @@ class Keeper(threading.Thread):
             except OSError:
                 pass  # dead: the thread says so to every job
 
-    def kill(self):
+    def kill(self, cause):
+        self.cause = cause
         if self.machine:
             self.machine.process.kill()
 
@@ -127,8 +141,8 @@ class Job:
 
 
 class Server:
-    def __init__(self, name, size, shares):
-        self.size, self.shares = size, shares
+    def __init__(self, name, size, shares, cache):
+        self.size, self.shares, self.cache = size, shares, cache
         self.keeper, self.lock, self.number = None, threading.Lock(), 0
         self.slots = threading.BoundedSemaphore(JOBS)
         self.stopped = threading.Event()
@@ -180,7 +194,7 @@ class Server:
             if not job.over.is_set():
                 keeper.send(b"K", number)
                 if not job.over.wait(KILL_LIMIT):
-                    keeper.kill()  # stuck: the next job gets a new machine
+                    keeper.kill(f"the machine was stuck: it did not kill a job within {KILL_LIMIT} s")
         finally:
             keeper.remove(number)
 
@@ -188,7 +202,7 @@ class Server:
         """The machine that runs the job, and the job's number in it."""
         with self.lock:
             if self.keeper is None or self.keeper.error:
-                self.keeper = Keeper(self.size, self.shares)
+                self.keeper = Keeper(self.size, self.shares, self.cache)
                 self.keeper.start()
             keeper = self.keeper
             self.number += 1
@@ -206,6 +220,5 @@ class Server:
         except FileNotFoundError:
             pass
         if self.keeper:
-            self.keeper.closing = True
-            self.keeper.kill()
+            self.keeper.kill(CLOSING)
             self.keeper.join()

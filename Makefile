@@ -1,0 +1,59 @@
+# Each target is a few lines; what needs logic is a script beside what it serves.
+# `make help` lists the targets. One profile for everything: what is tested is what users run, and a
+# fresh machine compiles the dependencies once.
+
+# Where cargo puts things; lab, images and libkrunfw stay in `target`.
+BUILD  := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+IMAGE  := target/images/debian-12.oci.tar
+STATIC := target/agent-build/x86_64-unknown-linux-gnu/agent/pyro-agent
+
+export PYRO_AGENT := $(CURDIR)/target/agent/pyro-agent
+export LAB_IMG ?= $(CURDIR)/target/lab
+export PYRO_TEST_IMAGE := $(CURDIR)/$(IMAGE)
+.DEFAULT_GOAL := help
+.PHONY: help setup build agent demo image lab test test-kvm lint lint-fast check-flake clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what is missing to build and test
+	@./setup.sh test
+
+build: agent ## pyro and pyro-machine, in target/release
+	cargo build --locked --release
+
+agent: ## the static agent, in target/agent
+	@./setup.sh build
+	RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --package pyro-agent --profile agent \
+		--target x86_64-unknown-linux-gnu --target-dir target/agent-build
+	@install -D --compare $(STATIC) $(PYRO_AGENT)
+
+demo: build ## a command in a workspace made from a real Debian image
+	@images/demo.sh $(BUILD)/pyro
+
+image: $(IMAGE) ## the environment that the tests use
+$(IMAGE): images/build.sh images/archive.py images/catalog.toml
+	images/build.sh debian:12 $@
+
+lab: ## the machine in which guests boot where this host's KVM boots none
+	@tests/lab/build.sh
+
+test: setup agent ## every test; real guests on this host's KVM or in the lab
+	@tests/run.sh $(ARGS)
+
+test-kvm: setup agent ## the tests on real guests alone
+	@tests/run.sh -E 'binary(guest)' $(ARGS)
+
+lint: lint-fast ## everything that is checked without running it
+	@./setup.sh lint
+	cargo deny --locked check
+
+lint-fast: ## formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+check-flake: ## evaluate flake.nix, without the network
+	@tests/flake/check.sh
+
+clean: ## remove everything that was built
+	rm -rf target
