@@ -44,7 +44,7 @@ test: setup agent ## every test; real guests on this host's KVM or in the lab
 test-kvm: setup agent ## the tests on real guests alone
 	@tests/run.sh -E 'binary(guest)' $(ARGS)
 
-lint: lint-fast ## everything that is checked without running it
+lint: lint-fast check-flake ## everything that is checked without running it
 	@./setup.sh lint
 	cargo deny --locked check
 

@@ -27,9 +27,10 @@ work=$(mktemp -d "$out.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# What Debian's own "slim" images leave out.
+# Without what Debian's own "slim" images leave out, nor what is this host's.
 debian() {
 	mmdebstrap --quiet --mode=$mode --format=tar \
+		--customize-hook='rm -f "$1/etc/hostname" "$1/etc/resolv.conf"' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' "$@"

@@ -108,7 +108,7 @@ if [ ! -e "$img/root.tar" ] || [ "$lab/build.sh" -nt "$img/root.tar" ]; then
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 		--customize-hook='chroot "$1" useradd -u 1000 -m -s /bin/bash lab' \
-		--customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*' \
+		--customize-hook='rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1/etc/resolv.conf"' \
 		--customize-hook='mkdir -p "$1/lab" "$1/scratch"; echo lab > "$1/etc/hostname"; echo 127.0.0.1 localhost lab > "$1/etc/hosts"' \
 		bookworm "$img/root.tar.new" "$mirror"
 	mv "$img/root.tar.new" "$img/root.tar"
