@@ -7,6 +7,7 @@ import ctypes
 import fcntl
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -54,6 +55,8 @@ def prepare():
     for device in ("kvm", "net/tun", "vsock", "vhost-vsock", "fuse", "userfaultfd"):
         if os.path.exists(f"/dev/{device}"):
             os.chmod(f"/dev/{device}", 0o666)
+    # As on a usual system; the kernel's own hard limit of 4096 is too low for a VMM.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 524288))
     write("/proc/sys/kernel/hostname", "lab")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lo:
         fcntl.ioctl(lo, 0x8914, struct.pack("16sH22x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
