@@ -17,6 +17,7 @@ libc6-dev         build  the same
 make              build  the Makefile
 git               build  clones, and the sources of workspaces
 mmdebstrap        build  makes the official environments where their registry is out of reach
+ca-certificates   build  https
 debian-archive-keyring build the keys of what mmdebstrap fetches
 uidmap            build  lets mmdebstrap run without root
 python3           build  images and the lab
@@ -30,6 +31,7 @@ e2fsprogs         test   the ext4 template; scratch disk of the lab
 qemu-system-x86   test   the lab: libraries of the QEMU that it unpacks, or QEMU itself
 cpio              test   the lab: initramfs
 xz-utils          test   the lab: kernel modules
+zstd              test   the lab: the kernel, whichever way it is packed
 kmod              test   the lab: order of modules
 binutils          test   the lab: smaller modules
 busybox-static    test   the lab: first process
@@ -88,7 +90,8 @@ else
 		work=$(mktemp -d)
 		trap 'rm -rf "$work"' EXIT
 		python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
-			--python-version 3.11 --platform manylinux_2_28_x86_64 --dest "$work" "$wheel"
+			--python-version 3.11 --platform manylinux_2_28_x86_64 --dest "$work" "$wheel" ||
+			fail "libkrunfw could not be fetched; put libkrunfw.so.5 into target/lib or into the system"
 		python3 -m zipfile -e "$work"/*.whl "$work/wheel"
 		have "$work/wheel/$member" || fail "libkrunfw is not the file that was expected ($sum)"
 		mv "$work/wheel/$member" target/lib/libkrunfw.so.5

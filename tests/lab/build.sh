@@ -10,9 +10,10 @@ root_packages=ca-certificates,e2fsprogs,erofs-utils,git,iproute2,kmod,procps,pyt
 mkdir -p "$img"
 img=$(cd "$img" && pwd)
 
-# Two builds at once would trip over each other.
+# Two builds at once would trip over each other; and one that was killed leaves its work.
 exec 9> "$img/build.lock"
 flock 9
+rm -rf "$img"/work-*
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 
@@ -72,7 +73,7 @@ fi
 # guest the slow (emulated) decompression of the bzImage.
 if [ ! -e "$img/vmlinux" ]; then
 	say "kernel"
-	work=$(mktemp -d "$img/kernel.XXXXXX")
+	work=$(mktemp -d "$img/work-kernel.XXXXXX")
 	(cd "$work" && fetch bookworm-backports linux-image-amd64)
 	dpkg-deb -x "$work"/linux-image-*.deb "$work/tree"
 	tree=$(ls -d "$work"/tree/lib/modules/* "$work"/tree/usr/lib/modules/* 2>/dev/null | head -1)
@@ -89,7 +90,7 @@ fi
 # The initramfs: busybox, the modules in load order, the init script.
 if [ ! -e "$img/initramfs" ] || [ -n "$(find "$lab/guest/init" "$lab/modules.py" "$img/vmlinux" -newer "$img/initramfs")" ]; then
 	say "initramfs"
-	work=$(mktemp -d "$img/initramfs.XXXXXX")
+	work=$(mktemp -d "$img/work-initramfs.XXXXXX")
 	mkdir -p "$work/bin" "$work/m" "$work/proc" "$work/sys" "$work/dev" "$work/ro" "$work/rw" "$work/root"
 	cp /bin/busybox "$work/bin/busybox"
 	cp "$lab/guest/init" "$work/init"
@@ -115,7 +116,7 @@ if [ ! -e "$img/root.tar" ] || [ "$lab/build.sh" -nt "$img/root.tar" ]; then
 fi
 if [ ! -e "$img/root.erofs" ] || [ -n "$(find "$lab/guest" "$lab/wire.py" "$img/root.tar" -newer "$img/root.erofs")" ]; then
 	say "root image"
-	work=$(mktemp -d "$img/root.XXXXXX")
+	work=$(mktemp -d "$img/work-root.XXXXXX")
 	fake=fakeroot; [ "$(id -u)" = 0 ] && fake=
 	export work img lab
 	$fake sh -euc '
