@@ -114,7 +114,7 @@ impl Command {
         let existing = self
             .candidates
             .iter()
-            .find_map(|path| rustix::fs::stat(&cwd.join(OsStr::from_bytes(path.to_bytes()))).ok());
+            .find_map(|path| rustix::fs::stat(cwd.join(OsStr::from_bytes(path.to_bytes()))).ok());
         let is_directory = existing.is_some_and(|status| {
             rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::Directory
         });

@@ -16,6 +16,9 @@ mod limits;
 mod merge;
 mod name;
 mod tar;
+#[cfg(test)]
+#[path = "../tests/common/tarball.rs"]
+mod tarball;
 mod toc;
 mod tree;
 mod vmdk;

@@ -3,6 +3,7 @@
 
 use crate::fds;
 use rustix::process::Pid;
+use rustix::thread::{UnshareFlags, unshare_unsafe};
 use std::convert::Infallible;
 use std::ffi::{CStr, c_char};
 use std::io;
@@ -16,6 +17,9 @@ pub struct Clone<'a> {
     pub namespaces: u64,
     /// A directory of a cgroup v2.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// A descriptor that the child does not keep: its own end of a channel must be the only one
+    /// that holds the channel open.
+    pub parents: BorrowedFd<'a>,
 }
 
 /// A child process, seen from its parent.
@@ -54,6 +58,9 @@ impl Clone<'_> {
         match pid {
             -1 => Err(io::Error::last_os_error()),
             0 => {
+                // SAFETY: the owner is a copy in frames that this process never returns to, and
+                // `body` cannot use it: it stays borrowed as `parents`.
+                unsafe { libc::close(self.parents.as_raw_fd()) };
                 let status = body();
                 // SAFETY: `_exit` runs no handlers of the copied parent.
                 unsafe { libc::_exit(status.into()) }
@@ -70,6 +77,16 @@ impl Clone<'_> {
 
 /// `CLONE_INTO_CGROUP`, above what fits libc's `c_int` constants.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Moves this process into a user and a mount namespace of its own.
+///
+/// # Errors
+/// What `unshare` says; `EINVAL` if there are threads.
+pub fn unshare_users_and_mounts() -> io::Result<()> {
+    let flags = UnshareFlags::NEWUSER | UnshareFlags::NEWNS;
+    // SAFETY: the file descriptor table stays shared with whoever it was shared with.
+    Ok(unsafe { unshare_unsafe(flags) }?)
+}
 
 /// Executes the program open as `program`, with `argv`, no environment, and `passed` as the
 /// descriptors from 3 on; all others but the standard streams are closed.

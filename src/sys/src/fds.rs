@@ -62,3 +62,14 @@ pub(crate) fn place(fd: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
 pub(crate) fn above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, least)?)
 }
+
+/// Closes every descriptor from `first` on: for a process that was just forked, is done with what
+/// it was given, and will end without dropping the parent's owners of these numbers.
+///
+/// # Errors
+/// What `close_range` says; kernels before 5.9 do not know it.
+pub fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: integers only. That owners of the numbers are left behind is the caller's to mind.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -11,5 +11,6 @@ pub mod pty;
 pub mod root;
 pub mod seccomp;
 pub mod spawn;
+pub mod usage;
 pub mod vsock;
 pub mod wait;

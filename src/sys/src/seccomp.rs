@@ -3,21 +3,17 @@
 
 use std::io;
 
-/// Installs `program`, each element one `struct sock_filter`, on this thread and its descendants,
-/// for good. Does not set `no_new_privs`: needs `CAP_SYS_ADMIN` in the caller's user namespace.
+/// One instruction: `code`, `jt`, `jf`, `k` of a `struct sock_filter`.
+pub type Instruction = (u16, u8, u8, u32);
+
+/// Installs a program on this thread and its descendants, for good. Does not set `no_new_privs`:
+/// needs `CAP_SYS_ADMIN` in the caller's user namespace.
 ///
 /// # Errors
 /// `EACCES` without the capability, `EINVAL` if the kernel refuses the program.
-pub fn install(program: &[[u8; 8]]) -> io::Result<()> {
-    let mut filter: Vec<libc::sock_filter> = program
-        .iter()
-        .map(|&[c0, c1, jt, jf, k0, k1, k2, k3]| libc::sock_filter {
-            code: u16::from_ne_bytes([c0, c1]),
-            jt,
-            jf,
-            k: u32::from_ne_bytes([k0, k1, k2, k3]),
-        })
-        .collect();
+pub fn install(program: impl IntoIterator<Item = Instruction>) -> io::Result<()> {
+    let instructions = program.into_iter().map(|(code, jt, jf, k)| libc::sock_filter { code, jt, jf, k });
+    let mut filter: Vec<libc::sock_filter> = instructions.collect();
     let Ok(len) = u16::try_from(filter.len()) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     };
