@@ -28,7 +28,7 @@ pub struct MicroVm {
     pub vcpus: u8,
     /// Memory in MiB.
     pub mem_mib: u32,
-    /// Guest kernel: an ELF file made from libkrunfw.
+    /// libkrunfw, the shared library that holds the guest kernel.
     pub kernel: PathBuf,
     /// `/dev/vda`: a raw, read-only EROFS image that holds the agent and mount points.
     pub agent_disk: PathBuf,

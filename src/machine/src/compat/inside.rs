@@ -1,0 +1,176 @@
+//! The child's way from fresh namespaces to the agent. Every step is needed by a later one, or
+//! takes something of the host away.
+
+use super::MAP_USERS;
+use super::prepare::Prepared;
+use pyro_sys::root::{self, DATA_ONLY, Step, StepError, attach, attach_if_possible};
+use pyro_sys::{clone, loopback, seccomp};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, mount_change,
+    mount_remount, move_mount, open_tree, unmount,
+};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::{Signal, chdir, fchdir, pivot_root, set_parent_process_death_signal, setsid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::thread::set_thread_groups;
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// Nodes of the host's `/dev` that the machine shares: those without state.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Parts of `/proc` through which root's number alone, without capabilities, changes the host.
+const PROC_READ_ONLY: [&str; 7] =
+    ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs", "/proc/acpi", "/proc/scsi"];
+
+/// Becomes the agent of a machine.
+pub fn enter(prepared: &Prepared<'_>, parent: &OwnedFd) -> Result<Infallible, StepError> {
+    die_with(parent)?;
+    // Away from the terminal of whoever started us.
+    setsid().step("start a session")?;
+    if prepared.is_privileged() {
+        set_thread_groups(&[]).step("drop supplementary groups")?;
+    } else {
+        become_root(prepared)?;
+    }
+    rustix::system::sethostname(prepared.spec.hostname.as_bytes()).step("set the host name")?;
+    loopback::up().step("set the loopback interface up")?;
+    build_root(prepared)?;
+    if prepared.is_privileged() {
+        enter_user_namespace(parent)?;
+    }
+    attach_console(prepared)?;
+    seccomp::install(prepared.filter.iter().copied()).step("install the system call filter")?;
+    // Again: changing credentials has cleared it.
+    die_with(parent)?;
+    let argv = [c"pyro-agent", c"--namespaces"];
+    clone::execute(&prepared.agent, &argv, &[prepared.listener.as_fd(), prepared.ready.as_fd()])
+        .step("execute the agent")
+}
+
+/// Has the kernel kill us when the launcher dies, or sees that it is dead already.
+fn die_with(parent: &OwnedFd) -> Result<(), StepError> {
+    set_parent_process_death_signal(Some(Signal::KILL)).step("bind to the launcher's life")?;
+    let mut fds = [PollFd::new(parent, PollFlags::RDHUP)];
+    poll(&mut fds, Some(&Timespec::default())).step("look for the launcher")?;
+    if fds[0].revents().is_empty() { Ok(()) } else { Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("find the launcher") }
+}
+
+/// Maps root in here to the ordinary user outside. The kernel lets us do that by ourselves, but
+/// only for one user, one group, and if groups cannot be dropped afterwards.
+fn become_root(prepared: &Prepared<'_>) -> Result<(), StepError> {
+    let (user, group) = prepared.owner;
+    let maps = [
+        ("/proc/self/setgroups", "deny".to_owned()),
+        ("/proc/self/uid_map", format!("0 {} 1", user.as_raw())),
+        ("/proc/self/gid_map", format!("0 {} 1", group.as_raw())),
+    ];
+    maps.into_iter().try_for_each(|(path, text)| std::fs::write(path, text).step(format!("write {path}")))
+}
+
+/// Gives up root of the host: from here on we own nothing but ourselves, and the mounts that we
+/// made cannot be changed from the new namespace.
+fn enter_user_namespace(parent: &OwnedFd) -> Result<(), StepError> {
+    clone::unshare_users_and_mounts().step("enter a user namespace")?;
+    send(parent, MAP_USERS, SendFlags::NOSIGNAL).step("ask for users")?;
+    let mut answer = [0; MAP_USERS.len()];
+    let (length, _) = recv(parent, &mut answer, RecvFlags::empty()).step("await users")?;
+    if length == 0 { Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("await users") } else { Ok(()) }
+}
+
+fn build_root(prepared: &Prepared<'_>) -> Result<(), StepError> {
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    mount_change("/", private).step("separate the mounts from the host's")?;
+    let devices = DEVICES.map(|name| (name, detached(&format!("/dev/{name}"))));
+    let writable = &prepared.spec.writable;
+    let temporary = detached(&writable.join("tmp").to_string_lossy()).step("open the machine's /tmp")?;
+    mount_overlay(prepared)?;
+    let host = directory("/").step("open the host's root")?;
+    chdir(writable).step("enter the new root")?;
+    // The old root then lies on top of the new one, until it is taken away.
+    pivot_root(".", ".").step("change the root")?;
+    chdir("/").step("enter the new root")?;
+
+    // While the host's are still there: the kernel allows a user namespace no more of these than
+    // what it can see already.
+    attach("proc", "/proc", DATA_ONLY, c"")?;
+    attach_if_possible("sysfs", "/sys", DATA_ONLY | MountFlags::RDONLY, c"");
+    attach_if_possible("cgroup2", "/sys/fs/cgroup", DATA_ONLY | MountFlags::RDONLY, c"");
+    fchdir(&host).step("enter the host's root")?;
+    unmount(".", UnmountFlags::DETACH).step("leave the host's root")?;
+    chdir("/").step("enter the new root")?;
+
+    attach("tmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=755,size=64k")?;
+    for (name, device) in devices {
+        let target = format!("/dev/{name}");
+        let device = device.step(format!("open {target}"))?;
+        open(&target, OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))
+            .step(format!("make {target}"))?;
+        place(&device, &target)?;
+    }
+    root::complete_dev()?;
+    attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
+    root::directory("/tmp", 0o1777)?;
+    place(&temporary, "/tmp")?;
+    root::name_machine(&prepared.spec.hostname)?;
+    if prepared.is_privileged() {
+        PROC_READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
+    }
+    Ok(())
+}
+
+/// Mounts the machine's root over its writable directory, in this mount namespace only.
+fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
+    let spec = prepared.spec;
+    let open = |path: &std::path::Path| directory(path).step(format!("open {}", path.display()));
+    let lower = spec.lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let upper = open(&spec.writable.join("upper"))?;
+    let work = open(&spec.writable.join("work"))?;
+    // By descriptor: paths of any length and with any character, none of them to be read inside.
+    let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let layers = lower.iter().map(by_number).collect::<Vec<_>>().join(":");
+    // An ordinary user may not write `trusted` attributes.
+    let attributes = if prepared.is_privileged() { "" } else { ",userxattr" };
+    let options = format!(
+        "lowerdir={layers},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off,xino=off{attributes}",
+        by_number(&upper),
+        by_number(&work),
+    );
+    let options = CString::new(options).expect("numbers and words contain no NUL");
+    mount("overlay", &spec.writable, "overlay", MountFlags::NODEV, options.as_c_str()).step("mount the overlay")
+}
+
+fn directory(path: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
+    open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// A mount of one file or directory of the host, not yet in any place.
+fn detached(path: &str) -> rustix::io::Result<OwnedFd> {
+    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
+}
+
+/// Puts a detached mount in its place.
+fn place(tree: &OwnedFd, target: &str) -> Result<(), StepError> {
+    move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(format!("mount {target}"))
+}
+
+fn make_read_only(path: &str) -> Result<(), StepError> {
+    match mount_bind(path, path) {
+        Ok(()) => mount_remount(path, DATA_ONLY | MountFlags::BIND | MountFlags::RDONLY, c"")
+            .step(format!("make {path} read-only")),
+        // What this kernel does not have needs no protection.
+        Err(rustix::io::Errno::NOENT) => Ok(()),
+        Err(error) => Err(error).step(format!("cover {path}")),
+    }
+}
+
+fn attach_console(prepared: &Prepared<'_>) -> Result<(), StepError> {
+    let null = open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).step("open /dev/null")?;
+    dup2_stdin(&null).step("detach standard input")?;
+    dup2_stdout(&prepared.console).step("attach the console")?;
+    dup2_stderr(&prepared.console).step("attach the console")
+}

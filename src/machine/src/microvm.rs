@@ -1,0 +1,138 @@
+//! The monitor's side: a process that confines itself and becomes a microVM.
+//!
+//! `open` takes hold of everything that the machine needs of the host, `confine` gives up the rest,
+//! `enter` hands over to libkrun. Each consumes the last.
+
+use crate::krun::context::{Context, Dialer};
+use pyro_machine::confine::{Access, Inside, Jail, Limits, namespaces::Owner};
+use pyro_machine::report::{Failure, Report};
+use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, READY_SOCKET};
+use std::convert::Infallible;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+/// The agent's vsock port.
+const AGENT_PORT: u32 = 1024;
+
+/// The port of the host that the agent dials once it is ready.
+const READY_PORT: u32 = 1025;
+
+/// The device that KVM is asked through, and its place in the jail, which libkrun dictates.
+const KVM: &str = "/dev/kvm";
+
+/// Where the jail has the directory of sockets.
+const SOCKETS: &str = "/run";
+
+/// Where the jail has the disk that is the guest's first root.
+const AGENT_DISK: &str = "/agent";
+
+/// Becomes the machine of `spec`. `owner` is who started this process before its namespaces.
+pub fn become_machine(spec: &MicroVm, owner: Owner) -> Result<Infallible, Failure> {
+    tell(&Report::stage("forked"));
+    open(spec, owner)?.confine()?.enter()
+}
+
+/// A microVM whose files are in hand.
+struct Open<'a> {
+    spec: &'a MicroVm,
+    context: Context,
+    jail: Jail,
+    limits: Limits,
+}
+
+/// A microVM that can only be entered.
+struct Confined<'a> {
+    spec: &'a MicroVm,
+    context: Context,
+}
+
+fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
+    owner.settle()?;
+    let context = Context::new(&spec.kernel)?;
+    let mut jail = Jail::new(&spec.run_dir)?;
+    jail.add(Path::new(KVM), KVM, Access::Device)?;
+    jail.add(&spec.run_dir, SOCKETS, Access::Sockets)?;
+    jail.add(&spec.agent_disk, AGENT_DISK, Access::Read)?;
+    for (number, disk) in spec.disks.iter().enumerate() {
+        let access = if disk.read_only { Access::Read } else { Access::Write };
+        jail.add(&disk.path, image(number, disk), access)?;
+        for part in &disk.parts {
+            jail.add(part, format!("{}/{}", directory(number), part_name(part)?), access)?;
+        }
+    }
+    let limits = Limits { vcpus: spec.vcpus, disk: largest_writable(&spec.disks)? };
+    tell(&Report::stage("opened"));
+    Ok(Open { spec, context, jail, limits })
+}
+
+impl<'a> Open<'a> {
+    fn confine(self) -> Result<Confined<'a>, Failure> {
+        let inside: Inside = self.jail.enter()?;
+        tell(&Report::Confined(inside.seal(&self.limits)?));
+        tell(&Report::stage("confined"));
+        Ok(Confined { spec: self.spec, context: self.context })
+    }
+}
+
+impl Confined<'_> {
+    fn enter(mut self) -> Result<Infallible, Failure> {
+        let spec = self.spec;
+        self.context.size(spec.vcpus, spec.mem_mib)?;
+        self.context.kernel_words(&kernel_words(spec))?;
+        self.context.console()?;
+        self.context.vsock(&[
+            (AGENT_PORT, format!("{SOCKETS}/{AGENT_SOCKET}"), Dialer::Host),
+            (READY_PORT, format!("{SOCKETS}/{READY_SOCKET}"), Dialer::Guest),
+        ])?;
+        self.context.disk(AGENT_DISK, DiskFormat::Raw, true)?;
+        for (number, disk) in spec.disks.iter().enumerate() {
+            self.context.disk(&image(number, disk), disk.format, disk.read_only)?;
+        }
+        tell(&Report::stage("entering"));
+        Err(self.context.enter())
+    }
+}
+
+/// What libkrun's own words, which mount its virtio-fs, are overruled with.
+fn kernel_words(spec: &MicroVm) -> Vec<String> {
+    let fixed = ["root=/dev/vda", "rootfstype=erofs", "ro", "init=/pyro-agent"];
+    let mut words: Vec<String> = fixed.map(str::to_owned).into();
+    words.push(format!("pyro.hostname={}", spec.hostname));
+    words
+}
+
+/// The jail's directory for disk `number` and its parts.
+fn directory(number: usize) -> String {
+    format!("/disk{number}")
+}
+
+fn image(number: usize, disk: &Disk) -> String {
+    let name = match disk.format {
+        DiskFormat::Raw => "image",
+        DiskFormat::Vmdk => "image.vmdk",
+    };
+    format!("{}/{name}", directory(number))
+}
+
+/// The file name under which the descriptor knows `part`.
+fn part_name(part: &Path) -> Result<&str, Failure> {
+    part.file_name().and_then(|name| name.to_str()).ok_or_else(|| Failure {
+        step: format!("name the disk's part {}", part.display()),
+        reason: "it has no plain file name".into(),
+    })
+}
+
+fn largest_writable(disks: &[Disk]) -> Result<u64, Failure> {
+    let files = disks.iter().filter(|disk| !disk.read_only).flat_map(|disk| disk.parts.iter().chain([&disk.path]));
+    let sizes = files.map(|path| {
+        let size = fs::metadata(path).map(|data| data.len());
+        size.map_err(|error| Failure { step: format!("look at {}", path.display()), reason: error.to_string() })
+    });
+    sizes.reduce(|most, size| Ok(most?.max(size?))).unwrap_or(Ok(0))
+}
+
+/// Tells the process outside, which is there as long as this one is.
+pub fn tell(report: &Report) {
+    let _ = std::io::stderr().write_all(&report.to_line());
+}

@@ -1,0 +1,4 @@
+//! Machines of namespaces, driven over their real socket.
+
+mod commands;
+mod support;
