@@ -125,7 +125,6 @@ pub(crate) struct Temp {
     pub file: File,
     /// Its name, where the file system has no unnamed files.
     named: Option<PathBuf>,
-    near: PathBuf,
 }
 
 /// Start of the names of temporary files on file systems without unnamed ones.
@@ -137,7 +136,7 @@ impl Temp {
         let failed = |error: rustix::io::Errno| FileError::at("create a file in", directory)(error.into());
         let mode = Mode::RUSR | Mode::WUSR;
         match rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode) {
-            Ok(file) => Ok(Self { file: file.into(), named: None, near: directory.to_owned() }),
+            Ok(file) => Ok(Self { file: file.into(), named: None }),
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
                 Self::named(directory)
             }
@@ -152,7 +151,7 @@ impl Temp {
             temporary.keep().map_err(|error| FileError::at("create", directory)(error.error))?;
         // Locked for life, so that a sweep can tell a file in use from one that a crash left.
         file.lock().map_err(FileError::at("lock", &path))?;
-        Ok(Self { file, named: Some(path), near: directory.to_owned() })
+        Ok(Self { file, named: Some(path) })
     }
 
     /// Makes the content durable and gives it a name. A file of that name already there is kept: names
@@ -170,11 +169,6 @@ impl Temp {
             }
         };
         linked.map_err(FileError::at("create", name))
-    }
-
-    /// The directory where the file was made.
-    pub fn near(&self) -> &Path {
-        &self.near
     }
 }
 
