@@ -1,2 +1,9 @@
-//! Disposable microVM workspaces for coding agents.
-fn main() {}
+//! `pyro`: disposable microVM workspaces for coding agents.
+
+mod catalog;
+mod cli;
+mod config;
+
+fn main() -> std::process::ExitCode {
+    cli::run(std::env::args_os()).into()
+}

@@ -1,0 +1,65 @@
+//! What every command starts from: the state directory, the configuration, signals.
+
+use super::error::CliError;
+use super::output::Output;
+use super::signals::Signals;
+use crate::config::{Config, project_file};
+use pyro_workspace::Home;
+use std::env;
+use std::path::PathBuf;
+
+/// The surroundings of one command.
+pub struct Context {
+    /// Where results go.
+    pub out: Output,
+    /// Defaults from files.
+    pub config: Config,
+    /// What signals do.
+    pub signals: Signals,
+    home: PathBuf,
+}
+
+impl Context {
+    /// Reads the configuration; `home` is what `--home` or `PYRO_HOME` said.
+    ///
+    /// # Errors
+    /// A broken configuration file, or no place for state.
+    pub fn new(out: Output, home: Option<PathBuf>) -> Result<Self, CliError> {
+        let user = directory("XDG_CONFIG_HOME", ".config").map(|base| base.join("pyro/config.toml"));
+        let project = env::current_dir().ok().and_then(|here| project_file(&here));
+        let config = Config::load(user.as_deref(), project.as_deref())
+            .map_err(|error| CliError::new("config", error).hint("mend or remove that file"))?;
+        let home = home
+            .or_else(|| config.home.clone())
+            .or_else(|| directory("XDG_DATA_HOME", ".local/share").map(|base| base.join("pyro")))
+            .ok_or_else(|| {
+                CliError::new("home", "no place for state: neither HOME nor XDG_DATA_HOME is set")
+                    .hint("set PYRO_HOME or type --home DIR")
+            })?;
+        let signals = Signals::install()
+            .map_err(|error| CliError::new("signals", format_args!("cannot handle signals: {error}")))?;
+        Ok(Self { out, config, signals, home })
+    }
+
+    /// Opens the state directory, making it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made or used.
+    pub fn home(&self) -> Result<Home, CliError> {
+        Home::open(&self.home).map_err(|error| {
+            CliError::new("home", error).hint("choose another state directory with --home DIR or PYRO_HOME")
+        })
+    }
+
+    /// Path of the state directory, which may not be there yet.
+    pub fn home_path(&self) -> &std::path::Path {
+        &self.home
+    }
+}
+
+/// An XDG base directory: the variable if it holds an absolute path, else `rest` in the home.
+fn directory(variable: &str, rest: &str) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let set = env::var_os(variable).map(PathBuf::from).filter(absolute);
+    set.or_else(|| env::home_dir().filter(absolute).map(|home| home.join(rest)))
+}

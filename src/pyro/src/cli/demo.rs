@@ -1,0 +1,109 @@
+//! `pyro demo`: create, start, exec, delete, each step shown with its time.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::run::{MachineArgs, until_signal, variables};
+use super::start::{Start, environment, start};
+use pyro_workspace::{Cancel, Exec, Status, Stream, Until};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// The environment that the demonstration uses.
+const ENVIRONMENT: &str = "debian:12";
+
+/// How long the demonstration may take, beyond fetching its image.
+const TTL: Duration = Duration::from_secs(120);
+
+/// Arguments of `pyro demo`.
+#[derive(Debug, clap::Args)]
+pub struct DemoArgs {
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report {
+    environment: &'static str,
+    execution_mode: &'static str,
+    output: String,
+    exit_code: u8,
+    steps: Vec<Step>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    name: &'static str,
+    duration_ms: f64,
+}
+
+/// Runs `pyro demo`.
+///
+/// # Errors
+/// The first step that failed.
+pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
+    let out = context.out;
+    let resources = args.machine.resources(context)?;
+    let home = context.home()?;
+    let image = environment(context, &home, ENVIRONMENT)?;
+    let mut steps = Vec::new();
+    let mut step = |name, took: Duration| {
+        let duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0;
+        if !out.is_json() {
+            out.note(format_args!("[demo] {name:<6} {duration_ms:>9.1} ms"));
+        }
+        steps.push(Step { name, duration_ms });
+    };
+
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
+    let allow_host_compat = args.machine.allow_host_compat;
+    let request =
+        Start { image: &image, resources, ttl_seconds: TTL.as_secs(), until, allow_host_compat };
+    let started = start(context, &home, &request)?;
+    step("create", started.created_in);
+    step("start", started.booted_in);
+    let running = started.running;
+    let execution_mode = running.execution_mode().as_str();
+
+    let clock = Instant::now();
+    let exec = Exec {
+        argv: ["git", "--version"].map(|word| word.as_bytes().to_vec().into()).to_vec(),
+        env: variables(&image, &[], false),
+        timeout_ms: Some(30_000),
+        ..Exec::default()
+    };
+    let mut output = Vec::new();
+    let session = running.exec(exec).map_err(|error| CliError::new("agent", error))?;
+    let ended = session.wait(until, |stream, bytes| {
+        match stream {
+            Stream::Stdout => output.extend_from_slice(bytes),
+            Stream::Stderr => out.content_err(bytes)?,
+        }
+        Ok(())
+    });
+    let ended = ended.map_err(|error| CliError::new("exec", error))?;
+    step("exec", clock.elapsed());
+
+    let clock = Instant::now();
+    running.discard().map_err(|error| CliError::new("delete", error))?;
+    drop(armed);
+    step("delete", clock.elapsed());
+
+    let exit_code = match ended.status {
+        Status::Exited(code) => code,
+        Status::Signaled(signal) => 128_u8.saturating_add(signal),
+    };
+    let output = String::from_utf8_lossy(&output).into_owned();
+    if exit_code != 0 {
+        return Err(CliError::new("exec", format_args!("git --version ended with status {exit_code}")));
+    }
+    let report = Report { environment: ENVIRONMENT, execution_mode, output, exit_code, steps };
+    out.result(&report, || report.output.clone())?;
+    if !out.is_json() {
+        out.note(format_args!("[demo] environment={ENVIRONMENT} execution_mode={execution_mode} exit_code=0"));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,71 @@
+//! From a library's error to what a person reads: a code, what and why, and the next command.
+
+use super::exit::Exit;
+use super::output::Output;
+use serde_json::json;
+use std::fmt::Display;
+
+/// An error as the user sees it.
+#[derive(Debug)]
+pub struct CliError {
+    /// A word for programs.
+    pub code: &'static str,
+    /// What failed, and why.
+    pub message: String,
+    /// The next command to type, or what else to do.
+    pub hint: Option<String>,
+    /// How pyro ends.
+    pub exit: Exit,
+}
+
+impl CliError {
+    /// A failure without a hint.
+    pub fn new(code: &'static str, message: impl Display) -> Self {
+        Self { code, message: message.to_string(), hint: None, exit: Exit::Failed }
+    }
+
+    /// Something was asked wrongly.
+    pub fn usage(message: impl Display) -> Self {
+        Self { exit: Exit::Usage, ..Self::new("usage", message) }
+    }
+
+    /// The same with the next step.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same, but ending so.
+    #[must_use]
+    pub fn exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// Tells the user: an object on stdout with `--json`, else lines on stderr.
+    pub fn report(&self, out: Output) -> Exit {
+        if out.is_json() {
+            let error = json!({"code": self.code, "message": self.message, "hint": self.hint});
+            // Whoever closed stdout does not want to know.
+            let _ = out.json(&json!({ "error": error }));
+        } else {
+            out.note(format_args!("error: {}", self.message));
+            if let Some(hint) = &self.hint {
+                out.note(format_args!("hint: {hint}"));
+            }
+        }
+        self.exit
+    }
+}
+
+/// Writing to stdout or stderr failed.
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            // `pyro … | head`: the reader has what it wanted.
+            std::io::ErrorKind::BrokenPipe => {
+                Self { exit: Exit::Done, ..Self::new("output_closed", "the output was closed") }
+            }
+            _ => Self::new("io", format_args!("cannot write the output: {error}")),
+        }
+    }
+}

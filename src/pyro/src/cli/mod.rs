@@ -1,0 +1,119 @@
+//! The command line: one file for each verb, each a struct of arguments and a function.
+
+mod context;
+mod demo;
+mod doctor;
+mod env;
+mod error;
+mod exit;
+mod output;
+mod progress;
+mod run;
+mod signals;
+mod start;
+mod terminal;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use context::Context;
+use error::CliError;
+use exit::Exit;
+use output::Output;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Disposable workspaces for chat-based coding agents: an OCI image, booted as a microVM, in which
+/// everything an agent does can be thrown away.
+#[derive(Debug, Parser)]
+#[command(name = "pyro", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// State directory [default: $XDG_DATA_HOME/pyro]
+    #[arg(long, global = true, env = "PYRO_HOME", value_name = "DIR", hide_env_values = true)]
+    home: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one command in a fresh machine, then everything is gone
+    Run(run::RunArgs),
+    /// Show what works on this host, and how to mend what does not
+    Doctor(doctor::DoctorArgs),
+    /// Create a workspace, run git in it, delete it; each step with its time
+    Demo(demo::DemoArgs),
+    /// Environments: list, pull, inspect, prune, import, export, remove
+    Env(env::EnvArgs),
+    /// Print a completion script for a shell
+    Completion(CompletionArgs),
+}
+
+/// Arguments of `pyro completion`.
+#[derive(Debug, clap::Args)]
+struct CompletionArgs {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+/// Parses the arguments and runs what they ask for.
+pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&args, &error),
+    };
+    start_log();
+    let out = Output::new(cli.global.json);
+    match dispatch(cli, out) {
+        Ok(exit) => exit,
+        Err(error) if error.code == "output_closed" => Exit::Done,
+        Err(error) => error.report(out),
+    }
+}
+
+fn dispatch(cli: Cli, out: Output) -> Result<Exit, CliError> {
+    let context = |json_home: Option<PathBuf>| Context::new(out, json_home);
+    match cli.command {
+        Command::Run(args) => run::run(&context(cli.global.home)?, args),
+        Command::Doctor(args) => doctor::run(&context(cli.global.home)?, &args),
+        Command::Demo(args) => demo::run(&context(cli.global.home)?, &args),
+        Command::Env(args) => env::run(&context(cli.global.home)?, args),
+        Command::Completion(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "pyro", &mut script);
+            out.content(&script)?;
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// What clap says of arguments that it does not take: help and version are results, the rest is
+/// wrong usage, which `--json` wants as an object.
+fn refuse(args: &[OsString], error: &clap::Error) -> Exit {
+    let own = args.iter().take_while(|arg| *arg != "--");
+    if error.use_stderr() && own.into_iter().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        let message = text.trim().trim_start_matches("error: ");
+        return CliError::usage(message).hint("pyro --help").report(Output::new(true));
+    }
+    match error.print() {
+        Ok(()) if error.use_stderr() => Exit::Usage,
+        _ => Exit::Done,
+    }
+}
+
+/// Diagnostics for us, on stderr, when `PYRO_LOG` asks for them.
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("PYRO_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}

@@ -1,0 +1,242 @@
+//! A running machine: started for a workspace, ready when its agent says so.
+
+use crate::home::Home;
+use crate::program::{self, ProgramError};
+use crate::record::ExecutionMode;
+use crate::session::{Patient, Session, SessionError, listen};
+use crate::until::{Until, Woken};
+use crate::workspace::{Workspace, WorkspaceError};
+use pyro_machine::firmware::{self, FirmwareError};
+use pyro_machine::launch::{self, LaunchError, Machine};
+use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
+use pyro_oci::{Image, StoreError};
+use pyro_protocol::frame::{self, FrameError};
+use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long a guest may take to say that it is ready. Generous: an emulated processor needs a
+/// hundred times as long as a real one, and a guest that cannot start at all is noticed much sooner.
+pub const BOOT_MAX: Duration = Duration::from_secs(60);
+
+/// Host name in a machine.
+const HOSTNAME: &str = "pyro";
+
+/// Why a machine did not come up.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The agent's program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The image's disk or tree.
+    #[error("the image cannot be prepared: {0}")]
+    Image(#[from] StoreError),
+    /// The guest kernel.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
+    /// The machine's process, or the machine itself.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A socket or a wait.
+    #[error("waiting for the machine: {0}")]
+    Wait(#[from] io::Error),
+    /// The machine ended before its agent was ready.
+    #[error("the machine ended before it was ready: {reason}{}", console_tail(console))]
+    Died {
+        /// What is known of its end.
+        reason: String,
+        /// The last lines of its console.
+        console: Vec<String>,
+    },
+    /// The agent could not make the root.
+    #[error("the workspace's root could not be made: {problem}{}", console_tail(console))]
+    Root {
+        /// What the agent says.
+        problem: String,
+        /// The last lines of its console.
+        console: Vec<String>,
+    },
+    /// The agent said nothing in time.
+    #[error("the machine did not get ready within {} s{}", limit.as_secs(), console_tail(console))]
+    Timeout {
+        /// The limit.
+        limit: Duration,
+        /// The last lines of its console.
+        console: Vec<String>,
+    },
+    /// The agent's first word is not one.
+    #[error("the workspace's agent does not speak our protocol: {0}")]
+    Protocol(#[source] FrameError),
+    /// The agent is of another build.
+    #[error("the workspace's agent is of build {found:?}, this pyro of {BUILD_ID:?}")]
+    Build {
+        /// The agent's.
+        found: String,
+    },
+    /// The user had enough.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// Console lines as part of a message.
+fn console_tail(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return "; its console is empty".into();
+    }
+    lines.iter().fold("; the last lines of its console:".into(), |text: String, line| text + "\n  " + line)
+}
+
+/// A workspace with its running machine. Dropping it kills the machine, then lets go of the
+/// workspace, which removes it if it is ephemeral.
+#[derive(Debug)]
+pub struct Running {
+    // In this order: the machine must be gone before its files are.
+    machine: Machine,
+    workspace: Workspace,
+    steps: Vec<Step>,
+}
+
+impl Running {
+    /// Starts the machine of `workspace` and waits for its agent.
+    ///
+    /// # Errors
+    /// [`StartError`]; then nothing runs, and the workspace is gone if it is ephemeral.
+    pub fn start(home: &Home, image: &Image, workspace: Workspace, until: Until<'_>) -> Result<Self, StartError> {
+        let run_dir = workspace.run_dir();
+        let listener = listen(&run_dir, READY_SOCKET)?;
+        let spec = spec(home, image, &workspace)?;
+        let machine = launch::launch(&launch::program()?, &spec)?;
+        let mut running = Self { machine, workspace, steps: Vec::new() };
+        let boot = Instant::now() + BOOT_MAX;
+        let until = Until { deadline: Some(until.deadline.map_or(boot, |at| at.min(boot))), ..until };
+        running.steps = running.await_ready(&listener, until)?.steps;
+        Ok(running)
+    }
+
+    /// How it runs.
+    #[must_use]
+    pub const fn execution_mode(&self) -> ExecutionMode {
+        self.workspace.record().execution_mode
+    }
+
+    /// The workspace.
+    #[must_use]
+    pub const fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// What the agent did until it was ready.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The machine.
+    #[must_use]
+    pub const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Sends a command to the agent.
+    ///
+    /// # Errors
+    /// [`SessionError::Connect`].
+    pub fn exec(&self, exec: Exec) -> Result<Session, SessionError> {
+        Session::start(&self.workspace.run_dir(), AGENT_SOCKET, exec)
+    }
+
+    /// Kills the machine and deletes the workspace.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`] when something of it could not be removed.
+    pub fn discard(self) -> Result<(), WorkspaceError> {
+        drop(self.machine);
+        self.workspace.delete()
+    }
+
+    /// How the machine ended, and the last lines of its console.
+    #[must_use]
+    pub fn last_words(&self) -> String {
+        format!("{}{}", self.machine.end(), console_tail(&self.console()))
+    }
+
+    fn await_ready(&mut self, listener: &UnixListener, until: Until<'_>) -> Result<Ready, StartError> {
+        let stream = match until.readable(&[listener.as_fd(), self.machine.as_fd()])? {
+            Woken::Readable(0) => listener.accept()?.0,
+            Woken::Readable(_) => return Err(self.died()),
+            Woken::Deadline => return Err(self.late()),
+            Woken::Cancelled => return Err(StartError::Cancelled),
+        };
+        let mut reader = Patient { stream: &stream, until, ended: None };
+        let ready: Ready = match frame::read(&mut reader) {
+            Ok(ready) => ready,
+            Err(FrameError::Closed | FrameError::Io(_)) if reader.ended.is_none() => return Err(self.died()),
+            Err(error) => {
+                return Err(match reader.ended {
+                    Some(Woken::Cancelled) => StartError::Cancelled,
+                    Some(_) => self.late(),
+                    None => StartError::Protocol(error),
+                });
+            }
+        };
+        if ready.build != BUILD_ID {
+            return Err(StartError::Build { found: ready.build.chars().take(80).collect() });
+        }
+        match ready.problem {
+            None => Ok(ready),
+            Some(problem) => Err(StartError::Root {
+                problem: problem.chars().take(2000).collect(),
+                console: self.console(),
+            }),
+        }
+    }
+
+    fn died(&self) -> StartError {
+        StartError::Died { reason: self.machine.end().to_string(), console: self.console() }
+    }
+
+    fn late(&self) -> StartError {
+        StartError::Timeout { limit: BOOT_MAX, console: self.console() }
+    }
+
+    fn console(&self) -> Vec<String> {
+        launch::console_tail(&self.workspace.console())
+    }
+}
+
+fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, StartError> {
+    let resources = workspace.record().resources;
+    let cache = home.cache();
+    Ok(match workspace.record().execution_mode {
+        ExecutionMode::GuestVsock => {
+            let base = home.store().disk(image)?;
+            let disk = |path: PathBuf, format, read_only, parts| Disk { path, format, read_only, parts };
+            Spec::MicroVm(MicroVm {
+                vcpus: resources.vcpu_count,
+                mem_mib: resources.mem_mib,
+                kernel: firmware::kernel(home.path())?,
+                agent_disk: program::disk(&cache)?,
+                disks: vec![
+                    disk(base.descriptor, DiskFormat::Vmdk, true, base.parts),
+                    disk(workspace.upper(), DiskFormat::Raw, false, Vec::new()),
+                ],
+                run_dir: workspace.run_dir(),
+                console: workspace.console(),
+                hostname: HOSTNAME.into(),
+            })
+        }
+        ExecutionMode::HostCompat => Spec::Namespaces(Namespaces {
+            agent: program::file(&cache)?,
+            lower: vec![home.store().tree(image)?],
+            writable: workspace.writable(),
+            mem_mib: resources.mem_mib,
+            vcpus: resources.vcpu_count,
+            run_dir: workspace.run_dir(),
+            console: workspace.console(),
+            hostname: HOSTNAME.into(),
+        }),
+    })
+}

@@ -1,0 +1,173 @@
+//! A command in a running machine: one connection to its agent.
+//!
+//! What the agent sends is a claim of a hostile guest. Here it can only be output bytes and an end;
+//! nothing of it names a host path or sizes an allocation.
+
+use crate::until::{Until, Woken};
+use pyro_protocol::frame::{self, FrameError};
+use pyro_protocol::{Ended, Exec, Failure, Input, Reply, Request, Window};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+/// Which of a command's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output, or the terminal.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Why a command has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The agent could not be reached.
+    #[error("the workspace's agent cannot be reached: {0}")]
+    Connect(#[source] io::Error),
+    /// The agent refused or could not start the command.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+    /// The connection ended before the command did.
+    #[error("the machine stopped while the command ran")]
+    Lost(#[source] FrameError),
+    /// Nothing came before the deadline, though the agent should have ended the command itself.
+    #[error("the workspace does not answer any more")]
+    Unresponsive,
+    /// The output could not be passed on.
+    #[error("the command's output cannot be written: {0}")]
+    Output(#[source] io::Error),
+    /// The wait was cancelled.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// A command that was sent to the agent. Dropping it cancels the command.
+#[derive(Debug)]
+pub struct Session {
+    stream: UnixStream,
+}
+
+/// The other direction of a [`Session`]: what the command is sent while it runs.
+#[derive(Debug)]
+pub struct InputWriter {
+    stream: UnixStream,
+}
+
+impl Session {
+    /// Sends `exec` to the agent whose socket `name` is in `run_dir`.
+    ///
+    /// # Errors
+    /// [`SessionError::Connect`].
+    pub fn start(run_dir: &Path, name: &str, exec: Exec) -> Result<Self, SessionError> {
+        let stream = connect(run_dir, name).map_err(SessionError::Connect)?;
+        match frame::write(&stream, &Request::Exec(exec)) {
+            Ok(()) => Ok(Self { stream }),
+            Err(FrameError::Io(error)) => Err(SessionError::Connect(error)),
+            Err(error) => Err(SessionError::Connect(io::Error::other(error))),
+        }
+    }
+
+    /// A handle for standard input, signals and window sizes, for use by another thread.
+    ///
+    /// # Errors
+    /// [`SessionError::Connect`] when descriptors have run out.
+    pub fn input(&self) -> Result<InputWriter, SessionError> {
+        Ok(InputWriter { stream: self.stream.try_clone().map_err(SessionError::Connect)? })
+    }
+
+    /// Passes output to `sink` as it comes, until the command has ended.
+    ///
+    /// # Errors
+    /// [`SessionError`]; `Unresponsive` and `Cancelled` as `until` says.
+    pub fn wait(
+        self,
+        until: Until<'_>,
+        mut sink: impl FnMut(Stream, &[u8]) -> io::Result<()>,
+    ) -> Result<Ended, SessionError> {
+        let mut reader = Patient { stream: &self.stream, until, ended: None };
+        loop {
+            let reply = frame::read(&mut reader).map_err(|error| match reader.ended.take() {
+                Some(Woken::Cancelled) => SessionError::Cancelled,
+                Some(_) => SessionError::Unresponsive,
+                None => SessionError::Lost(error),
+            })?;
+            match reply {
+                Reply::Started { .. } => {}
+                Reply::Stdout(bytes) => sink(Stream::Stdout, &bytes).map_err(SessionError::Output)?,
+                Reply::Stderr(bytes) => sink(Stream::Stderr, &bytes).map_err(SessionError::Output)?,
+                Reply::Ended(ended) => return Ok(ended),
+                Reply::Failed(failure) => return Err(SessionError::Failed(failure)),
+            }
+        }
+    }
+}
+
+impl InputWriter {
+    /// Copies `source` to the command's standard input, then closes it.
+    ///
+    /// # Errors
+    /// What reading says. A command that no longer reads is not an error.
+    pub fn copy(&self, mut source: impl Read) -> io::Result<()> {
+        let mut buffer = vec![0; frame::CHUNK_MAX];
+        loop {
+            let count = match source.read(&mut buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let input = match count {
+                0 => Input::CloseStdin,
+                _ => Input::Stdin(buffer[..count].to_vec().into()),
+            };
+            if frame::write(&self.stream, &input).is_err() || count == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends `signal` to the command's process group.
+    pub fn signal(&self, signal: i32) {
+        // The session's own reader reports a connection that is gone.
+        let _ = frame::write(&self.stream, &Input::Signal(signal));
+    }
+
+    /// Tells the command's terminal its size.
+    pub fn resize(&self, window: Window) {
+        let _ = frame::write(&self.stream, &Input::Resize(window));
+    }
+}
+
+/// A reader that gives up when its [`Until`] says so, and remembers why.
+pub(crate) struct Patient<'a> {
+    pub stream: &'a UnixStream,
+    pub until: Until<'a>,
+    pub ended: Option<Woken>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.until.readable(&[self.stream.as_fd()])? {
+            Woken::Readable(_) => self.stream.read(buffer),
+            other => {
+                self.ended = Some(other);
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+}
+
+/// Connects to the socket `name` in `directory`, however long the directory's path is: a socket
+/// address holds 107 bytes, and state directories can lie deep.
+fn connect(directory: &Path, name: &str) -> io::Result<UnixStream> {
+    let handle = File::open(directory)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{name}", handle.as_raw_fd()))
+}
+
+/// Listens on a new socket `name` in `directory`, under the same rule.
+pub(crate) fn listen(directory: &Path, name: &str) -> io::Result<UnixListener> {
+    let handle = File::open(directory)?;
+    UnixListener::bind(format!("/proc/self/fd/{}/{name}", handle.as_raw_fd()))
+}

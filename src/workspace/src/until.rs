@@ -1,0 +1,101 @@
+//! Waiting: until something can be read, a deadline passes, or the user has had enough.
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::Timespec;
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A request to stop waiting, made from another thread.
+#[derive(Clone, Debug)]
+pub struct Cancel {
+    event: Arc<OwnedFd>,
+}
+
+impl Cancel {
+    /// One that nobody has asked for yet.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { event: Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?) })
+    }
+
+    /// Ends every wait that watches this, now and later.
+    pub fn cancel(&self) {
+        // Fails only when the counter is full, which it cannot be without being set.
+        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+    }
+}
+
+/// What limits a wait.
+#[derive(Clone, Copy, Debug)]
+pub struct Until<'a> {
+    /// When to give up; `None`: never.
+    pub deadline: Option<Instant>,
+    /// Who may stop it.
+    pub cancel: &'a Cancel,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// This one of the descriptors can be read, or its other end is gone.
+    Readable(usize),
+    /// The deadline has passed.
+    Deadline,
+    /// Somebody cancelled.
+    Cancelled,
+}
+
+impl Until<'_> {
+    /// Waits for the first of `fds`.
+    ///
+    /// # Errors
+    /// What `poll` says.
+    pub fn readable(&self, fds: &[BorrowedFd<'_>]) -> io::Result<Woken> {
+        let mut polled: Vec<PollFd<'_>> = std::iter::once(self.cancel.event.as_fd())
+            .chain(fds.iter().copied())
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        loop {
+            let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = left.map(|left| Timespec {
+                tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            match poll(&mut polled, timeout.as_ref()) {
+                Ok(0) => return Ok(Woken::Deadline),
+                Ok(_) => break,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        match polled.iter().position(|fd| !fd.revents().is_empty()) {
+            Some(0) | None => Ok(Woken::Cancelled),
+            Some(number) => Ok(Woken::Readable(number - 1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::time::Duration;
+
+    #[test]
+    fn the_first_thing_to_happen_ends_a_wait() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let cancel = Cancel::new().unwrap();
+        let soon = Until { deadline: Some(Instant::now() + Duration::from_millis(1)), cancel: &cancel };
+        assert_eq!(soon.readable(&[reader.as_fd()]).unwrap(), Woken::Deadline);
+        writer.write_all(b"x").unwrap();
+        let never = Until { deadline: None, cancel: &cancel };
+        assert_eq!(never.readable(&[reader.as_fd()]).unwrap(), Woken::Readable(0));
+        cancel.cancel();
+        assert_eq!(never.readable(&[reader.as_fd()]).unwrap(), Woken::Cancelled);
+    }
+}

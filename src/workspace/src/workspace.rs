@@ -1,0 +1,247 @@
+//! A workspace on disk: its directory, its lock, its record, its writable layer.
+//!
+//! ```text
+//! workspaces/<id>/
+//!   workspace.json   the record
+//!   lock             held (flock) by the process that answers for the workspace
+//!   upper.img        the writable disk of a microVM, or
+//!   writable/        the writable directory of a machine of namespaces
+//!   logs/            console.log
+//!   run/             sockets, while a machine runs
+//! ```
+
+use crate::home::Home;
+use crate::id::WorkspaceId;
+use crate::record::{ExecutionMode, Record, RecordError, Resources, VERSION};
+use crate::upper;
+use jiff::Timestamp;
+use pyro_oci::Image;
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// How to make a workspace.
+#[derive(Clone, Debug)]
+pub struct CreateSpec {
+    /// What it may use.
+    pub resources: Resources,
+    /// How it runs.
+    pub execution_mode: ExecutionMode,
+    /// Whether it goes with this process.
+    pub ephemeral: bool,
+    /// Seconds without activity after which it is deleted.
+    pub ttl_seconds: u64,
+}
+
+/// Why a workspace could not be made or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkspaceError {
+    /// A file or directory of the workspace.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// A workspace that this process answers for. If it is ephemeral, dropping it deletes it.
+#[derive(Debug)]
+pub struct Workspace {
+    directory: PathBuf,
+    record: Record,
+    /// Released last, when the directory is gone.
+    _lock: File,
+}
+
+impl Workspace {
+    /// Makes a workspace of `image`. No byte of a layer is read. A failure leaves nothing.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`].
+    pub fn create(home: &Home, image: &Image, spec: &CreateSpec) -> Result<Self, WorkspaceError> {
+        let (id, lock) = claim(home)?;
+        let directory = home.workspaces().join(id.as_str());
+        let undo = Undo(&directory);
+        let record = Record {
+            version: VERSION,
+            id,
+            environment: image.reference.to_string(),
+            manifest: image.manifest,
+            diff_ids: image.diff_ids(),
+            execution_mode: spec.execution_mode,
+            resources: spec.resources,
+            ephemeral: spec.ephemeral,
+            created_at: Timestamp::now(),
+            ttl_seconds: spec.ttl_seconds,
+        };
+        record.save(&directory)?;
+        for part in ["logs", "run"] {
+            make_directory(&directory.join(part))?;
+        }
+        match spec.execution_mode {
+            ExecutionMode::GuestVsock => {
+                let path = directory.join("upper.img");
+                upper::create(&path, spec.resources.disk_mib)
+                    .map_err(|source| WorkspaceError::Io { path, source })?;
+            }
+            ExecutionMode::HostCompat => make_directory(&directory.join("writable"))?,
+        }
+        std::mem::forget(undo);
+        Ok(Self { directory, record, _lock: lock })
+    }
+
+    /// What is recorded of it.
+    #[must_use]
+    pub const fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The writable disk of a microVM.
+    #[must_use]
+    pub fn upper(&self) -> PathBuf {
+        self.directory.join("upper.img")
+    }
+
+    /// The writable directory of a machine of namespaces.
+    #[must_use]
+    pub fn writable(&self) -> PathBuf {
+        self.directory.join("writable")
+    }
+
+    /// Where its sockets are while a machine runs.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        self.directory.join("run")
+    }
+
+    /// The console of its machine.
+    #[must_use]
+    pub fn console(&self) -> PathBuf {
+        self.directory.join("logs/console.log")
+    }
+
+    /// Removes it from the disk. Nothing of it may run.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Io`] with the first path that could not be removed.
+    pub fn delete(mut self) -> Result<(), WorkspaceError> {
+        self.record.ephemeral = false;
+        remove(&self.directory)
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        if self.record.ephemeral
+            && let Err(error) = remove(&self.directory)
+        {
+            tracing::warn!(%error, "a workspace's directory stays behind; the next command removes it");
+        }
+    }
+}
+
+/// Deletes ephemeral workspaces whose process is gone (it was killed), and directories that a
+/// killed `create` left without a record. Returns how many.
+pub fn reap(home: &Home) -> usize {
+    let Ok(entries) = fs::read_dir(home.workspaces()) else { return 0 };
+    let orphaned = |directory: &Path| match Record::load(directory) {
+        Ok(record) => record.ephemeral,
+        Err(RecordError::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound,
+        Err(RecordError::Malformed { .. } | RecordError::Newer { .. }) => false,
+    };
+    entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|directory| {
+            // The lock is taken before the record is read: its owner writes the record under it.
+            let Ok(Some(_lock)) = lock(directory) else { return false };
+            orphaned(directory) && remove(directory).is_ok()
+        })
+        .count()
+}
+
+/// Makes a directory under a new identity and takes its lock.
+fn claim(home: &Home) -> Result<(WorkspaceId, File), WorkspaceError> {
+    loop {
+        let id = WorkspaceId::random()
+            .map_err(|source| WorkspaceError::Io { path: "random bytes".into(), source })?;
+        let directory = home.workspaces().join(id.as_str());
+        make_directory(&directory)?;
+        // Between the two, another process may have taken the directory for an orphan: then it
+        // is gone, or going, and this one takes another identity.
+        match lock(&directory) {
+            Ok(Some(lock)) => return Ok((id, lock)),
+            Ok(None) => {}
+            Err(WorkspaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let _ = remove(&directory);
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// Takes the lock of the workspace in `directory`; `None` if another process has it.
+fn lock(directory: &Path) -> Result<Option<File>, WorkspaceError> {
+    let path = directory.join("lock");
+    let io_error = |source| WorkspaceError::Io { path: path.clone(), source };
+    let file = File::options().create(true).append(true).open(&path).map_err(io_error)?;
+    match file.try_lock() {
+        // A lock on a file that was deleted meanwhile is no lock.
+        Ok(()) => Ok((file.metadata().map_err(io_error)?.nlink() > 0).then_some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(io_error(source)),
+    }
+}
+
+fn make_directory(path: &Path) -> Result<(), WorkspaceError> {
+    DirBuilder::new()
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| WorkspaceError::Io { path: path.into(), source })
+}
+
+/// Removes a directory of ours with all that a machine left in it.
+fn remove(directory: &Path) -> Result<(), WorkspaceError> {
+    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    let removed = match fs::remove_dir_all(directory) {
+        // In a machine of namespaces root may well have closed directories to itself.
+        Err(error) if denied(&error) => {
+            open_up(directory);
+            fs::remove_dir_all(directory)
+        }
+        other => other,
+    };
+    match removed {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(WorkspaceError::Io { path: directory.into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lets the owner into every directory at and below `directory`; follows no link.
+fn open_up(directory: &Path) {
+    let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+/// Removes a half-made directory when `create` fails.
+struct Undo<'a>(&'a Path);
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let _ = remove(self.0);
+    }
+}

@@ -1,0 +1,73 @@
+//! Every case of a machine, on real microVMs, and what only they can show.
+
+use crate::support::{Pyro, cases};
+
+#[test]
+fn a_command_prints_and_its_machine_is_gone() {
+    cases::a_command_prints_and_its_machine_is_gone(&Pyro::microvm());
+}
+
+#[test]
+fn exit_statuses_come_through() {
+    cases::exit_statuses_come_through(&Pyro::microvm());
+}
+
+#[test]
+fn streams_are_separate_and_binary_safe() {
+    cases::streams_are_separate_and_binary_safe(&Pyro::microvm());
+}
+
+#[test]
+fn input_is_passed_only_when_asked_for() {
+    cases::input_is_passed_only_when_asked_for(&Pyro::microvm());
+}
+
+#[test]
+fn a_timeout_kills_the_whole_group() {
+    cases::a_timeout_kills_the_whole_group(&Pyro::microvm());
+}
+
+#[test]
+fn a_background_process_does_not_hold_the_end_back() {
+    cases::a_background_process_does_not_hold_the_end_back(&Pyro::microvm());
+}
+
+#[test]
+fn json_is_one_sorted_object() {
+    cases::json_is_one_sorted_object(&Pyro::microvm());
+}
+
+#[test]
+fn environment_directory_and_user_are_the_images_or_ours() {
+    cases::environment_directory_and_user_are_the_images_or_ours(&Pyro::microvm());
+}
+
+#[test]
+fn the_root_looks_like_linux() {
+    cases::the_root_looks_like_linux(&Pyro::microvm());
+}
+
+#[test]
+fn nothing_of_one_machine_is_in_the_next() {
+    cases::nothing_of_one_machine_is_in_the_next(&Pyro::microvm());
+}
+
+#[test]
+fn a_terminal_is_one() {
+    cases::a_terminal_is_one(&Pyro::microvm());
+}
+
+#[test]
+fn much_output_arrives_whole() {
+    cases::much_output_arrives_whole(&Pyro::microvm());
+}
+
+#[test]
+fn a_signal_leaves_nothing_behind() {
+    cases::a_signal_leaves_nothing_behind(&Pyro::microvm());
+}
+
+#[test]
+fn a_killed_pyro_takes_its_machine_along() {
+    cases::a_killed_pyro_takes_its_machine_along(&Pyro::microvm());
+}

@@ -1,0 +1,160 @@
+//! What the end-to-end tests share: the program under test, a state directory, an image.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+pub mod cases;
+pub mod process;
+
+/// The environment that the tests run in: Debian's packages, as `images/build.sh` makes it.
+pub const ENVIRONMENT: &str = "pyro.local/test/debian:12";
+
+/// The program, with a state directory in which [`ENVIRONMENT`] is installed.
+pub struct Pyro {
+    home: PathBuf,
+    flags: &'static [&'static str],
+    /// What results must say of how they ran.
+    pub execution_mode: &'static str,
+}
+
+/// A finished program, as text.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The one JSON object on stdout.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The same, after a check of the exit status.
+    #[track_caller]
+    pub fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        self
+    }
+}
+
+impl std::fmt::Debug for Ran {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "status {}\n--- stdout\n{}--- stderr\n{}---", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Pyro {
+    /// On namespaces of this host.
+    pub fn host_compat() -> Self {
+        Self::new(&["--allow-host-compat"], "host_compat")
+    }
+
+    /// On microVMs, and on nothing else.
+    pub fn microvm() -> Self {
+        Self::new(&[], "guest_vsock")
+    }
+
+    fn new(flags: &'static [&'static str], execution_mode: &'static str) -> Self {
+        let pyro = Self { home: shared_home(), flags, execution_mode };
+        pyro.install();
+        pyro
+    }
+
+    /// The state directory.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// `pyro WORDS…`.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = command(&self.home);
+        command.args(words);
+        command
+    }
+
+    /// Runs `pyro WORDS…`.
+    pub fn pyro(&self, words: &[&str]) -> Ran {
+        Ran::of(&self.command(words).output().expect("pyro starts"))
+    }
+
+    /// `pyro run FLAGS… ENVIRONMENT -- WORDS…`.
+    pub fn run_command(&self, flags: &[&str], words: &[&str]) -> Command {
+        let mut command = self.command(&["run"]);
+        command.args(self.flags).args(flags).args([ENVIRONMENT, "--"]).args(words);
+        command
+    }
+
+    /// Runs a command in a machine.
+    pub fn run(&self, flags: &[&str], words: &[&str]) -> Ran {
+        Ran::of(&self.run_command(flags, words).output().expect("pyro starts"))
+    }
+
+    /// Runs a shell script in a machine.
+    pub fn sh(&self, script: &str) -> Ran {
+        self.run(&[], &["sh", "-c", script])
+    }
+
+    /// Runs a command in a machine with something on its standard input.
+    pub fn run_with_input(&self, flags: &[&str], words: &[&str], input: &[u8]) -> Ran {
+        let mut child = self
+            .run_command(flags, words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("pyro starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let output = child.wait_with_output().expect("pyro ends");
+        writer.join().expect("the writer does not panic");
+        Ran::of(&output)
+    }
+
+    /// Directories of workspaces that exist now.
+    pub fn workspaces(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.home.join("workspaces")) else { return Vec::new() };
+        entries.map(|entry| entry.expect("a directory entry").path()).collect()
+    }
+
+    fn install(&self) {
+        let lock = fs::File::create(self.home.join("test.lock")).expect("the home is writable");
+        lock.lock().expect("a lock");
+        if self.pyro(&["env", "inspect", ENVIRONMENT]).code != 0 {
+            let image = std::env::var("PYRO_TEST_IMAGE").expect("PYRO_TEST_IMAGE names an image; run `make test`");
+            self.pyro(&["env", "import", &image, "-t", ENVIRONMENT]).ended(0);
+        }
+    }
+}
+
+/// `pyro` with a state directory and nothing of the caller's configuration.
+pub fn command(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pyro"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PYRO_") && name != "PYRO_LIBKRUNFW" {
+            command.env_remove(name);
+        }
+    }
+    command.env("PYRO_HOME", home).env("XDG_CONFIG_HOME", home.join("config"));
+    command.current_dir(home).stdin(Stdio::null());
+    command
+}
+
+/// One state directory for all tests of a run: commands are meant to share it.
+fn shared_home() -> PathBuf {
+    // In the lab the target directory is read-only.
+    let home = std::env::var_os("PYRO_TEST_HOME").map_or_else(|| std::env::temp_dir().join("pyro-test"), PathBuf::from);
+    fs::create_dir_all(&home).expect("a directory for state");
+    home
+}

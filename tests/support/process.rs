@@ -1,0 +1,58 @@
+//! What the host sees of processes.
+
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::PathBuf;
+
+/// A process that was seen, told apart from a later one with its number.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Process {
+    pub pid: u32,
+    parent: u32,
+    started: String,
+}
+
+impl Process {
+    fn read(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is in parentheses and may hold blanks.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let dead = matches!(fields[0], "Z" | "X");
+        (!dead).then(|| Self { pid, parent: fields[1].parse().unwrap_or(0), started: fields[19].to_owned() })
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.started == self.started)
+    }
+}
+
+/// The processes under `pid`, at any depth.
+pub fn descendants(pid: u32) -> Vec<Process> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut rest: Vec<Process> = pids.filter_map(Process::read).collect();
+    let (mut found, mut next) = (Vec::new(), vec![pid]);
+    while let Some(parent) = next.pop() {
+        let (children, others) = rest.into_iter().partition(|process| process.parent == parent);
+        rest = others;
+        let children: Vec<Process> = children;
+        next.extend(children.iter().map(|child| child.pid));
+        found.extend(children);
+    }
+    found
+}
+
+/// The directory of the workspace whose lock the process `pid` holds.
+pub fn workspace_of(pid: u32) -> PathBuf {
+    let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let files = links.filter_map(|link| fs::read_link(link.path()).ok());
+    let mut locks = files.filter(|file| file.ends_with("lock") && file.to_string_lossy().contains("/workspaces/"));
+    let lock = locks.next().expect("a running pyro holds the lock of its workspace");
+    lock.parent().expect("a lock is in a directory").to_owned()
+}
+
+/// Hexadecimal digest of `bytes`.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
