@@ -56,7 +56,7 @@ fn start<'a>(spec: &MicroVm, owner: &'a UnixStream) -> Result<Watch<'a>, Failure
     let console = named(&format!("open {}", spec.console.display()), Console::open(&spec.console))?;
     let (output, input) = named("make a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let user = Owner::current();
-    let monitor = Clone { namespaces: namespaces::FLAGS.bits().into(), cgroup: None };
+    let monitor = Clone { namespaces: namespaces::FLAGS.bits().into(), cgroup: None, parents: output.as_fd() };
     let child = monitor.run(|| {
         let Err(failure) = attach(&input).and_then(|()| microvm::become_machine(spec, user));
         microvm::tell(&Report::Failed(failure));
@@ -97,11 +97,14 @@ impl Watch<'_> {
             ];
             // The owner's end of the stream stays readable for ever: asked once.
             let count = if self.owner_gone { 2 } else { 3 };
-            match poll(&mut fds[..count], looking.then_some(&LOOK_EVERY)) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => self.kill(not_watched(error)),
-            }
+            let polled = poll(&mut fds[..count], looking.then_some(&LOOK_EVERY));
             let [ended, output, owner] = fds.map(|fd| !fd.revents().is_empty());
+            if let Err(error) = polled
+                && error != Errno::INTR
+            {
+                self.kill(not_watched(error));
+                break self.reap();
+            }
             if output {
                 self.read();
             }
