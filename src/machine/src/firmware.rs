@@ -41,7 +41,11 @@ pub fn find(home: &Path) -> Result<PathBuf, FirmwareError> {
 }
 
 fn named(path: PathBuf) -> Result<PathBuf, FirmwareError> {
-    if path.is_file() { Ok(std::path::absolute(&path).unwrap_or(path)) } else { Err(FirmwareError::NoFile(path)) }
+    if path.is_file() {
+        Ok(std::path::absolute(&path).unwrap_or(path))
+    } else {
+        Err(FirmwareError::NoFile(path))
+    }
 }
 
 fn installed(home: &Path, system: &[&str]) -> Result<PathBuf, FirmwareError> {

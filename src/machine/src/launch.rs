@@ -100,7 +100,8 @@ pub fn program() -> Result<PathBuf, LaunchError> {
 pub fn launch(program: &Path, spec: &Spec) -> Result<Machine, LaunchError> {
     let spawned = Report::stage("spawned");
     let (ours, theirs) = UnixStream::pair().map_err(LaunchError::Prepare)?;
-    let complaint = memfd_create("pyro-machine", MemfdFlags::CLOEXEC).map_err(|error| LaunchError::Prepare(error.into()))?;
+    let complaint = memfd_create("pyro-machine", MemfdFlags::CLOEXEC)
+        .map_err(|error| LaunchError::Prepare(error.into()))?;
     let mut complaint = File::from(complaint);
     let child = Command::new(program)
         .env_clear()

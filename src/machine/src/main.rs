@@ -42,9 +42,10 @@ fn run_namespaces(spec: &Namespaces, owner: &UnixStream) -> End {
         Ok(Ended::Exited(0)) => Reason::Guest,
         Ok(Ended::Exited(status)) => Reason::Monitor { status, message: String::new() },
         Ok(Ended::Signaled(signal)) => Reason::Signal(signal),
-        Err(error) => {
-            Reason::NotStarted(Failure { step: "start the namespace machine".into(), reason: error.to_string() })
-        }
+        Err(error) => Reason::NotStarted(Failure {
+            step: "start the namespace machine".into(),
+            reason: error.to_string(),
+        }),
     };
     End { reason, console: Vec::new(), peak_kib: 0 }
 }

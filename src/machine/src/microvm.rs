@@ -124,10 +124,14 @@ fn part_name(part: &Path) -> Result<&str, Failure> {
 }
 
 fn largest_writable(disks: &[Disk]) -> Result<u64, Failure> {
-    let files = disks.iter().filter(|disk| !disk.read_only).flat_map(|disk| disk.parts.iter().chain([&disk.path]));
+    let files =
+        disks.iter().filter(|disk| !disk.read_only).flat_map(|disk| disk.parts.iter().chain([&disk.path]));
     let sizes = files.map(|path| {
         let size = fs::metadata(path).map(|data| data.len());
-        size.map_err(|error| Failure { step: format!("look at {}", path.display()), reason: error.to_string() })
+        size.map_err(|error| Failure {
+            step: format!("look at {}", path.display()),
+            reason: error.to_string(),
+        })
     });
     sizes.reduce(|most, size| Ok(most?.max(size?))).unwrap_or(Ok(0))
 }

@@ -105,8 +105,9 @@ pub fn complete_dev() -> Result<(), StepError> {
     Ok(())
 }
 
-/// Gives the machine a name that resolves, and a resolver configuration, where the image has
-/// none. Needs `/run` to be a file system of its own.
+/// Gives the machine a name that resolves, whatever the image's own `/etc/hosts` says of where it
+/// was built, and a resolver configuration where the image has none. Needs `/run` to be a file
+/// system of its own.
 ///
 /// # Errors
 /// The step that failed.
@@ -114,15 +115,15 @@ pub fn name_machine(hostname: &str) -> Result<(), StepError> {
     directory(OWN_FILES, 0o755)?;
     let hosts =
         format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n");
-    own_file("hosts", &hosts)?;
-    own_file("resolv.conf", "# this machine has no network\n")
+    own_file("hosts", &hosts, true)?;
+    own_file("resolv.conf", "# this machine has no network\n", false)
 }
 
-/// Shows a file of ours as `/etc/{name}` if the image's is missing or empty.
-fn own_file(name: &str, text: &str) -> Result<(), StepError> {
+/// Shows a file of ours as `/etc/{name}`: always, or if the image's is missing or empty.
+fn own_file(name: &str, text: &str, always: bool) -> Result<(), StepError> {
     let target = format!("/etc/{name}");
     match rustix::fs::statat(rustix::fs::CWD, &target, AtFlags::empty()) {
-        Ok(status) if status.st_size > 0 => return Ok(()),
+        Ok(status) if status.st_size > 0 && !always => return Ok(()),
         Ok(_) => {}
         // A mount needs something to cover: the one trace in the writable layer. An image
         // without `/etc`, or with a link to nowhere in this place, keeps what it has.

@@ -8,8 +8,8 @@ use pyro_sys::{clone, loopback, seccomp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind, mount_change,
-    mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
+    mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Signal, chdir, fchdir, pivot_root, set_parent_process_death_signal, setsid};
@@ -57,7 +57,11 @@ fn die_with(parent: &OwnedFd) -> Result<(), StepError> {
     set_parent_process_death_signal(Some(Signal::KILL)).step("bind to the launcher's life")?;
     let mut fds = [PollFd::new(parent, PollFlags::RDHUP)];
     poll(&mut fds, Some(&Timespec::default())).step("look for the launcher")?;
-    if fds[0].revents().is_empty() { Ok(()) } else { Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("find the launcher") }
+    if fds[0].revents().is_empty() {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("find the launcher")
+    }
 }
 
 /// Maps root in here to the ordinary user outside. The kernel lets us do that by ourselves, but
@@ -141,7 +145,8 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
         by_number(&work),
     );
     let options = CString::new(options).expect("numbers and words contain no NUL");
-    mount("overlay", &spec.writable, "overlay", MountFlags::NODEV, options.as_c_str()).step("mount the overlay")
+    mount("overlay", &spec.writable, "overlay", MountFlags::NODEV, options.as_c_str())
+        .step("mount the overlay")
 }
 
 fn directory(path: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {

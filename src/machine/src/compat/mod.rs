@@ -140,7 +140,8 @@ impl Machine {
     /// If the kernel does not let us wait.
     pub fn wait(self, owner: BorrowedFd<'_>) -> Result<Ended, CompatError> {
         loop {
-            let mut fds = [PollFd::new(&self.child.pidfd, PollFlags::IN), PollFd::new(&owner, PollFlags::RDHUP)];
+            let mut fds =
+                [PollFd::new(&self.child.pidfd, PollFlags::IN), PollFd::new(&owner, PollFlags::RDHUP)];
             match poll(&mut fds, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(CompatError::Wait(error.into())),

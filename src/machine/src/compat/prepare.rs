@@ -6,7 +6,9 @@ use pyro_sys::root::{Step, StepError};
 use pyro_sys::seccomp::Instruction;
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, sendfile};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+};
 use rustix::process::{Gid, Pid, Uid, getegid, geteuid};
 use rustix::thread::UnshareFlags;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -141,7 +143,12 @@ fn stream() -> rustix::io::Result<OwnedFd> {
 /// The address of a socket in a directory whose path may be longer than a socket's address may
 /// be. Valid as long as the directory is open.
 fn address(directory: &Path, name: &str) -> rustix::io::Result<(OwnedFd, SocketAddrUnix)> {
-    let directory = rustix::fs::openat(CWD, directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let directory = rustix::fs::openat(
+        CWD,
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let address = SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))?;
     Ok((directory, address))
 }

@@ -91,15 +91,7 @@ pub fn add_disk(
     let direct = false;
     // SAFETY: C strings that live through the call.
     check(unsafe {
-        krun::krun_add_disk3(
-            id,
-            name.as_ptr(),
-            path.as_ptr(),
-            format as u32,
-            read_only,
-            direct,
-            sync as u32,
-        )
+        krun::krun_add_disk3(id, name.as_ptr(), path.as_ptr(), format as u32, read_only, direct, sync as u32)
     })
 }
 

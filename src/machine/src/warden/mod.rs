@@ -56,7 +56,8 @@ fn start<'a>(spec: &MicroVm, owner: &'a UnixStream) -> Result<Watch<'a>, Failure
     let console = named(&format!("open {}", spec.console.display()), Console::open(&spec.console))?;
     let (output, input) = named("make a pipe", pipe_with(PipeFlags::CLOEXEC))?;
     let user = Owner::current();
-    let monitor = Clone { namespaces: namespaces::FLAGS.bits().into(), cgroup: None, parents: output.as_fd() };
+    let monitor =
+        Clone { namespaces: namespaces::FLAGS.bits().into(), cgroup: None, parents: output.as_fd() };
     let child = monitor.run(|| {
         let Err(failure) = attach(&input).and_then(|()| microvm::become_machine(spec, user));
         microvm::tell(&Report::Failed(failure));
@@ -187,7 +188,11 @@ impl Watch<'_> {
             Some(reason) => reason,
             None => self.reason_of(status.as_ref()),
         };
-        End { reason, console: self.console.into_last_lines(), peak_kib: pyro_sys::usage::peak_of_children_kib() }
+        End {
+            reason,
+            console: self.console.into_last_lines(),
+            peak_kib: pyro_sys::usage::peak_of_children_kib(),
+        }
     }
 
     fn reason_of(&self, status: Option<&WaitIdStatus>) -> Reason {
