@@ -307,7 +307,7 @@ impl Read for Sink<'_> {
 }
 
 /// Writes `bytes` at `offset`, leaving holes for blocks of zeros.
-fn write_sparse(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+pub(crate) fn write_sparse(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     let zero = |block: &[u8]| block.len() == HOLE && block.iter().all(|byte| *byte == 0);
     // Blocks are those of the file, not of the chunk.
     let head = (offset.next_multiple_of(HOLE as u64) - offset).min(bytes.len() as u64) as usize;

@@ -17,6 +17,7 @@ mod reference;
 mod registry;
 mod settings;
 mod store;
+mod unpack;
 
 pub use credentials::CredentialError;
 pub use digest::{Digest, DigestError};
@@ -32,3 +33,4 @@ pub use reference::{DOCKER_HUB, LOCAL, Reference, ReferenceError};
 pub use registry::RegistryError;
 pub use settings::RegistryConfig;
 pub use store::{InUse, Store, StoreError};
+pub use unpack::UnpackError;

@@ -65,29 +65,30 @@ impl From<FileError> for PullError {
     }
 }
 
-/// Pulls an image into the store. What is there already and intact is not transferred again; what is
-/// there and damaged is repaired.
+/// Pulls the image `source` into the store, where it is installed as `name` (mostly the same). What is
+/// there already and intact is not transferred again; what is there and damaged is repaired.
 ///
 /// # Errors
 /// [`PullError`].
 pub fn pull(
     store: &Store,
-    reference: &Reference,
+    source: &Reference,
+    name: &Reference,
     config: &RegistryConfig,
     progress: &dyn Progress,
 ) -> Result<Image, PullError> {
-    if reference.is_local() {
-        return Err(PullError::Local(reference.clone()));
+    if source.is_local() {
+        return Err(PullError::Local(source.clone()));
     }
     let _hold = store.hold()?;
     let network = Network::new(config)?;
-    let mut places = network.places(reference).into_iter().peekable();
+    let mut places = network.places(source).into_iter().peekable();
     loop {
         let place = places.next().expect("the registry itself is the last place, and returns");
         let host = place.0.clone();
-        progress.event(Event::Resolving { reference, from: &host });
+        progress.event(Event::Resolving { reference: source, from: &host });
         let attempt = network.open(place, progress).map_err(PullError::from).and_then(|remote| {
-            let pull = Pull { store, reference, remote, progress, stop: AtomicBool::new(false) };
+            let pull = Pull { store, reference: source, name, remote, progress, stop: AtomicBool::new(false) };
             pull.run(config.concurrency.clamp(1, CONCURRENCY_MAX))
         });
         match attempt {
@@ -102,7 +103,10 @@ pub fn pull(
 
 struct Pull<'a> {
     store: &'a Store,
+    /// What is pulled.
     reference: &'a Reference,
+    /// What it is to be called here.
+    name: &'a Reference,
     remote: Remote<'a>,
     progress: &'a dyn Progress,
     stop: AtomicBool,
@@ -123,7 +127,7 @@ impl Pull<'_> {
         let bytes = manifest.layers.iter().map(|layer| layer.size).sum();
         self.progress.event(Event::Resolved { layers: jobs.len(), bytes });
         let layers = self.layers(&jobs, concurrency)?;
-        Ok(self.store.compose(self.reference, &config_bytes, &layers, Some(source))?)
+        Ok(self.store.compose(self.name, &config_bytes, &layers, Some(source))?)
     }
 
     fn resolve(&self) -> Result<Resolved, PullError> {
