@@ -23,7 +23,7 @@ pub use pyro_protocol::{Ended, Exec, Failure, FailureKind, Status, Step, Window}
 /// Bytes of the wire: an argument, a variable.
 pub use serde_bytes::ByteBuf as Bytes;
 pub use record::{ExecutionMode, Record, RecordError, Resources};
-pub use running::{BOOT_MAX, Running, StartError};
+pub use running::{BOOT_MAX, Probed, Running, StartError, probe};
 pub use session::{InputWriter, Session, SessionError, Stream};
 pub use until::{Cancel, Until, Woken};
 pub use upper::{DISK_MIB_MAX, DISK_MIB_MIN};

@@ -8,14 +8,15 @@ use crate::until::{Until, Woken};
 use crate::workspace::{Workspace, WorkspaceError};
 use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
+use pyro_machine::report::{Confinement, End, Reason};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
-use pyro_oci::{Image, StoreError};
+use pyro_oci::{DiskError, Image};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long a guest may take to say that it is ready. Generous: an emulated processor needs a
@@ -31,9 +32,9 @@ pub enum StartError {
     /// The agent's program.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// The image's disk or tree.
+    /// The image's disk or files.
     #[error("the image cannot be prepared: {0}")]
-    Image(#[from] StoreError),
+    Image(#[from] DiskError),
     /// The guest kernel.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
@@ -44,10 +45,10 @@ pub enum StartError {
     #[error("waiting for the machine: {0}")]
     Wait(#[from] io::Error),
     /// The machine ended before its agent was ready.
-    #[error("the machine ended before it was ready: {reason}{}", console_tail(console))]
+    #[error("the machine ended before it was ready: {end}{}", console_tail(console))]
     Died {
-        /// What is known of its end.
-        reason: String,
+        /// Its end.
+        end: End,
         /// The last lines of its console.
         console: Vec<String>,
     },
@@ -81,6 +82,19 @@ pub enum StartError {
     Cancelled,
 }
 
+impl StartError {
+    /// Whether it is this host that runs no microVM, and not this image or workspace: then a
+    /// machine of namespaces may do instead, where the user allows it.
+    #[must_use]
+    pub const fn is_of_the_host(&self) -> bool {
+        match self {
+            Self::Firmware(_) | Self::Launch(_) | Self::Timeout { .. } => true,
+            Self::Died { end, .. } => !matches!(end.reason, Reason::Guest | Reason::Killed),
+            _ => false,
+        }
+    }
+}
+
 /// Console lines as part of a message.
 fn console_tail(lines: &[String]) -> String {
     if lines.is_empty() {
@@ -112,7 +126,8 @@ impl Running {
         let mut running = Self { machine, workspace, steps: Vec::new() };
         let boot = Instant::now() + BOOT_MAX;
         let until = Until { deadline: Some(until.deadline.map_or(boot, |at| at.min(boot))), ..until };
-        running.steps = running.await_ready(&listener, until)?.steps;
+        let console = running.workspace.console();
+        running.steps = await_ready(&running.machine, &console, &listener, until)?.steps;
         Ok(running)
     }
 
@@ -163,47 +178,43 @@ impl Running {
         format!("{}{}", self.machine.end(), console_tail(&self.console()))
     }
 
-    fn await_ready(&mut self, listener: &UnixListener, until: Until<'_>) -> Result<Ready, StartError> {
-        let stream = match until.readable(&[listener.as_fd(), self.machine.as_fd()])? {
-            Woken::Readable(0) => listener.accept()?.0,
-            Woken::Readable(_) => return Err(self.died()),
-            Woken::Deadline => return Err(self.late()),
-            Woken::Cancelled => return Err(StartError::Cancelled),
-        };
-        let mut reader = Patient { stream: &stream, until, ended: None };
-        let ready: Ready = match frame::read(&mut reader) {
-            Ok(ready) => ready,
-            Err(FrameError::Closed | FrameError::Io(_)) if reader.ended.is_none() => return Err(self.died()),
-            Err(error) => {
-                return Err(match reader.ended {
-                    Some(Woken::Cancelled) => StartError::Cancelled,
-                    Some(_) => self.late(),
-                    None => StartError::Protocol(error),
-                });
-            }
-        };
-        if ready.build != BUILD_ID {
-            return Err(StartError::Build { found: ready.build.chars().take(80).collect() });
-        }
-        match ready.problem {
-            None => Ok(ready),
-            Some(problem) => Err(StartError::Root {
-                problem: problem.chars().take(2000).collect(),
-                console: self.console(),
-            }),
-        }
-    }
-
-    fn died(&self) -> StartError {
-        StartError::Died { reason: self.machine.end().to_string(), console: self.console() }
-    }
-
-    fn late(&self) -> StartError {
-        StartError::Timeout { limit: BOOT_MAX, console: self.console() }
-    }
-
     fn console(&self) -> Vec<String> {
         launch::console_tail(&self.workspace.console())
+    }
+}
+
+/// Waits for the agent's first word on `listener`.
+fn await_ready(
+    machine: &Machine,
+    console: &Path,
+    listener: &UnixListener,
+    until: Until<'_>,
+) -> Result<Ready, StartError> {
+    let tail = || launch::console_tail(console);
+    let died = || StartError::Died { end: machine.end(), console: tail() };
+    let late = |woken| match woken {
+        Woken::Cancelled => StartError::Cancelled,
+        _ => StartError::Timeout { limit: BOOT_MAX, console: tail() },
+    };
+    let stream = match until.readable(&[listener.as_fd(), machine.as_fd()])? {
+        Woken::Readable(0) => listener.accept()?.0,
+        Woken::Readable(_) => return Err(died()),
+        other => return Err(late(other)),
+    };
+    let mut reader = Patient { stream: &stream, until, ended: None };
+    let ready: Ready = frame::read(&mut reader).map_err(|error| match (reader.ended, error) {
+        (Some(woken), _) => late(woken),
+        (None, FrameError::Closed | FrameError::Io(_)) => died(),
+        (None, error) => StartError::Protocol(error),
+    })?;
+    if ready.build != BUILD_ID {
+        return Err(StartError::Build { found: ready.build.chars().take(80).collect() });
+    }
+    match ready.problem {
+        None => Ok(ready),
+        Some(problem) => {
+            Err(StartError::Root { problem: problem.chars().take(2000).collect(), console: tail() })
+        }
     }
 }
 
@@ -217,7 +228,7 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
             Spec::MicroVm(MicroVm {
                 vcpus: resources.vcpu_count,
                 mem_mib: resources.mem_mib,
-                kernel: firmware::kernel(home.path())?,
+                kernel: firmware::find(home.path())?,
                 agent_disk: program::disk(&cache)?,
                 disks: vec![
                     disk(base.descriptor, DiskFormat::Vmdk, true, base.parts),
@@ -239,4 +250,40 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
             hostname: HOSTNAME.into(),
         }),
     })
+}
+
+/// Boots a guest without an image, to see whether this host can: the agent on its own disk.
+///
+/// # Errors
+/// [`StartError`].
+pub fn probe(home: &Home, until: Until<'_>) -> Result<Probed, StartError> {
+    let directory = tempfile::Builder::new().prefix("probe-").tempdir_in(home.cache())?;
+    let console = directory.path().join("console.log");
+    let listener = listen(directory.path(), READY_SOCKET)?;
+    let spec = Spec::MicroVm(MicroVm {
+        vcpus: 1,
+        mem_mib: 256,
+        kernel: firmware::find(home.path())?,
+        agent_disk: program::disk(&home.cache())?,
+        disks: Vec::new(),
+        run_dir: directory.path().into(),
+        console: console.clone(),
+        hostname: HOSTNAME.into(),
+    });
+    let clock = Instant::now();
+    let machine = launch::launch(&launch::program()?, &spec)?;
+    let ready = await_ready(&machine, &console, &listener, until)?;
+    let took = clock.elapsed();
+    Ok(Probed { took, confinement: machine.confinement(), steps: ready.steps })
+}
+
+/// A guest that booted and answered.
+#[derive(Clone, Debug)]
+pub struct Probed {
+    /// From the launch to the agent's first word.
+    pub took: Duration,
+    /// How its monitor was confined.
+    pub confinement: Option<Confinement>,
+    /// What its agent did.
+    pub steps: Vec<Step>,
 }

@@ -1,0 +1,244 @@
+//! `pyro env`: the environments that machines are made from.
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{bytes, table};
+use super::progress::Shown;
+use super::start::fetch;
+use crate::catalog::{Environment, display_name, official};
+use pyro_oci::{Image, ImageSummary, import};
+use pyro_workspace::Home;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Arguments of `pyro env`.
+#[derive(Debug, clap::Args)]
+pub struct EnvArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// The official environments, installed or not, and every other installed image
+    List,
+    /// Fetch an environment from its registry
+    Pull(Named),
+    /// Digests, platform, configuration and layers of an installed image
+    Inspect(Named),
+    /// Install an image from a file or directory
+    Import(ImportArgs),
+    /// Forget an installed image; `prune` then frees its space
+    Rm(Named),
+}
+
+/// One environment.
+#[derive(Debug, clap::Args)]
+struct Named {
+    /// An official environment or any OCI image reference
+    #[arg(value_name = "ENV")]
+    environment: String,
+}
+
+/// Arguments of `pyro env import`.
+#[derive(Debug, clap::Args)]
+struct ImportArgs {
+    /// OCI archive or directory, `docker save` archive, or tar of a root file system; gzip and zstd too
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Name to install it under [default: the one in the file]
+    #[arg(short, long = "tag", value_name = "NAME")]
+    tag: Option<String>,
+}
+
+/// Runs `pyro env`.
+///
+/// # Errors
+/// Whatever the store or a registry says.
+pub fn run(context: &Context, args: EnvArgs) -> Result<Exit, CliError> {
+    match args.verb {
+        Verb::List => list(context),
+        Verb::Pull(named) => pull(context, &named),
+        Verb::Inspect(named) => inspect(context, &named),
+        Verb::Import(args) => bring(context, &args),
+        Verb::Rm(named) => remove(context, &named),
+    }
+}
+
+/// One line of `pyro env list`.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    official: bool,
+    installed: bool,
+    summary: String,
+    digest: Option<String>,
+    size_bytes: Option<u64>,
+    disk_bytes: Option<u64>,
+}
+
+impl Listed {
+    fn new(name: String, summary: &str, official: bool, image: Option<&ImageSummary>) -> Self {
+        Self {
+            name,
+            official,
+            installed: image.is_some(),
+            summary: summary.into(),
+            digest: image.map(|image| image.manifest.to_string()),
+            size_bytes: image.map(|image| image.size),
+            disk_bytes: image.map(|image| image.unique_disk + image.shared_disk),
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let state = if self.installed { "installed" } else { "not installed" };
+        let size = self.size_bytes.map(bytes).unwrap_or_default();
+        vec![self.name.clone(), state.into(), size, self.summary.clone()]
+    }
+}
+
+fn list(context: &Context) -> Result<Exit, CliError> {
+    let home = context.home()?;
+    let mut installed = home.store().list().map_err(|error| CliError::new("store", error))?;
+    let mut listed = Vec::new();
+    for entry in official() {
+        let environment = entry.environment().map_err(|error| CliError::new("environment", error))?;
+        let at = installed.iter().position(|image| image.reference == *environment.local());
+        let image = at.map(|at| installed.remove(at));
+        listed.push(Listed::new(entry.name.clone(), &entry.summary, true, image.as_ref()));
+    }
+    installed.sort_by(|one, other| one.reference.cmp(&other.reference));
+    listed.extend(
+        installed.iter().map(|image| Listed::new(image.reference.to_string(), "", false, Some(image))),
+    );
+    context.out.result(&json!({ "environments": listed }), || {
+        let rows: Vec<Vec<String>> = listed.iter().map(Listed::row).collect();
+        table(&["ENVIRONMENT", "STATE", "SIZE", "WHAT"], &rows)
+    })?;
+    Ok(Exit::Done)
+}
+
+fn pull(context: &Context, named: &Named) -> Result<Exit, CliError> {
+    let environment = parse(&named.environment)?;
+    let home = context.home()?;
+    let image = fetch(context, &home, &environment)?;
+    prepare(&home, &image)?;
+    installed(context, &image)
+}
+
+fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
+    let environment = args.tag.as_deref().map(parse).transpose()?;
+    let home = context.home()?;
+    let shown = Shown::new(context.out);
+    let name = environment.as_ref().map(Environment::local);
+    let image = import(home.store(), &args.file, name, &shown).map_err(|error| {
+        CliError::new("import", error)
+            .hint("pyro env import takes OCI archives and directories, docker save archives and root file systems")
+    })?;
+    prepare(&home, &image)?;
+    installed(context, &image)
+}
+
+/// Makes the image's disk now, so that the first machine does not wait for it.
+fn prepare(home: &Home, image: &Image) -> Result<(), CliError> {
+    home.store().disk(image).map(drop).map_err(|error| CliError::new("store", error))
+}
+
+fn installed(context: &Context, image: &Image) -> Result<Exit, CliError> {
+    context.out.result(&describe(image), || {
+        let name = display_name(&image.reference);
+        format!("{name} is installed: {} in {} layers\n", bytes(image.size()), image.layers.len())
+    })?;
+    Ok(Exit::Done)
+}
+
+fn inspect(context: &Context, named: &Named) -> Result<Exit, CliError> {
+    let environment = parse(&named.environment)?;
+    let home = context.home()?;
+    let image = find(&home, &environment)?;
+    let value = describe(&image);
+    context.out.result(&value, || text_of(&value))?;
+    Ok(Exit::Done)
+}
+
+fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
+    let environment = parse(&named.environment)?;
+    let home = context.home()?;
+    find(&home, &environment)?;
+    home.store().remove(environment.local()).map_err(|error| CliError::new("store", error))?;
+    let name = environment.to_string();
+    context.out.result(&json!({ "removed": name }), || {
+        format!("{name} is no longer installed; pyro env prune frees its space\n")
+    })?;
+    Ok(Exit::Done)
+}
+
+fn parse(name: &str) -> Result<Environment, CliError> {
+    Environment::parse(name)
+        .map_err(|error| CliError::usage(error).hint("pyro env list shows the official environments"))
+}
+
+fn find(home: &Home, environment: &Environment) -> Result<Image, CliError> {
+    let image = home.store().find(environment.local()).map_err(|error| CliError::new("store", error))?;
+    image.ok_or_else(|| {
+        CliError::new("not_installed", format_args!("{environment} is not installed"))
+            .hint(format!("pyro env pull {environment}"))
+    })
+}
+
+fn describe(image: &Image) -> Value {
+    json!({
+        "name": display_name(&image.reference),
+        "reference": image.reference,
+        "digest": image.manifest,
+        "config_digest": image.config_digest,
+        "platform": image.platform,
+        "created": image.created,
+        "size_bytes": image.size(),
+        "layers": image.layers.iter().map(|layer| json!({ "diff_id": layer.diff_id, "size_bytes": layer.size })).collect::<Vec<_>>(),
+        "config": image.config,
+    })
+}
+
+/// The same for people: a line for each fact, lists indented.
+fn text_of(value: &Value) -> String {
+    let mut text = String::new();
+    lines(value, "", &mut text);
+    text
+}
+
+fn lines(value: &Value, indent: &str, text: &mut String) {
+    let Value::Object(fields) = value else { return };
+    for (name, value) in fields {
+        let deeper = format!("{indent}  ");
+        match value {
+            Value::Null => {}
+            Value::Array(items) if items.is_empty() => {}
+            Value::Object(fields) if fields.is_empty() => {}
+            Value::String(word) if word.is_empty() => {}
+            Value::Object(_) => {
+                text.push_str(&format!("{indent}{name}:\n"));
+                lines(value, &deeper, text);
+            }
+            Value::Array(items) => {
+                text.push_str(&format!("{indent}{name}:\n"));
+                for item in items {
+                    match item {
+                        Value::Object(fields) => {
+                            let words: Vec<String> = fields.values().map(word).collect();
+                            text.push_str(&format!("{deeper}{}\n", words.join("  ")));
+                        }
+                        other => text.push_str(&format!("{deeper}{}\n", word(other))),
+                    }
+                }
+            }
+            other => text.push_str(&format!("{indent}{name}: {}\n", word(other))),
+        }
+    }
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
