@@ -25,9 +25,9 @@ pub struct Official {
     /// Short name, such as `debian:12`.
     pub name: String,
     /// What is in it: a few words.
-    pub summary: String,
+    pub description: String,
     /// The public image that it is pulled from.
-    pub source: Reference,
+    pub reference: Reference,
     /// Debian packages that make the same, for `images/build.sh`.
     #[serde(rename = "packages")]
     _packages: Vec<String>,
@@ -86,7 +86,7 @@ impl Official {
     pub fn environment(&self) -> Result<Environment, ReferenceError> {
         let (repository, tag) = self.name.split_once(':').unwrap_or((&self.name, "latest"));
         let local = Reference::local(&format!("{LOCAL_REPOSITORY}{repository}"), tag)?;
-        Ok(Environment { name: self.name.clone(), source: self.source.clone(), local, official: true })
+        Ok(Environment { name: self.name.clone(), source: self.reference.clone(), local, official: true })
     }
 }
 

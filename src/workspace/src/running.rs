@@ -10,7 +10,7 @@ use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
 use pyro_machine::report::{Confinement, End, Reason};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
-use pyro_oci::{DiskError, Image};
+use pyro_oci::{DiskError, Image, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use std::io;
@@ -32,9 +32,12 @@ pub enum StartError {
     /// The agent's program.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// The image's disk or files.
-    #[error("the image cannot be prepared: {0}")]
-    Image(#[from] DiskError),
+    /// The image's disk.
+    #[error("the image's disk cannot be made: {0}")]
+    Disk(#[from] DiskError),
+    /// The image's files.
+    #[error("the image cannot be unpacked: {0}")]
+    Tree(#[from] UnpackError),
     /// The guest kernel.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),

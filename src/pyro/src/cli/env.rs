@@ -107,7 +107,7 @@ fn list(context: &Context) -> Result<Exit, CliError> {
         let environment = entry.environment().map_err(|error| CliError::new("environment", error))?;
         let at = installed.iter().position(|image| image.reference == *environment.local());
         let image = at.map(|at| installed.remove(at));
-        listed.push(Listed::new(entry.name.clone(), &entry.summary, true, image.as_ref()));
+        listed.push(Listed::new(entry.name.clone(), &entry.description, true, image.as_ref()));
     }
     installed.sort_by(|one, other| one.reference.cmp(&other.reference));
     listed.extend(
