@@ -140,7 +140,7 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     // An ordinary user may not write `trusted` attributes.
     let attributes = if prepared.is_privileged() { "" } else { ",userxattr" };
     let options = format!(
-        "lowerdir={layers},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off,xino=off{attributes}",
+        "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off{attributes}",
         by_number(&upper),
         by_number(&work),
     );

@@ -5,9 +5,17 @@ use super::Step;
 use crate::report::Failure;
 use pyro_sys::seccomp::Instruction;
 
-const FILTER: &[Instruction] = include!(concat!(env!("OUT_DIR"), "/seccomp.rs"));
+/// Calls that this kernel is said not to have, so that programs take older ones that can be judged.
+const ABSENT: &[Instruction] = include!(concat!(env!("OUT_DIR"), "/absent.rs"));
 
-/// Installs the list on this thread, and so on all that it will start.
+/// Calls that are allowed.
+const MONITOR: &[Instruction] = include!(concat!(env!("OUT_DIR"), "/monitor.rs"));
+
+/// Installs the lists on this thread, and so on all that it will start.
 pub fn install() -> Result<(), Failure> {
-    pyro_sys::seccomp::install(FILTER.iter().copied()).step("install the system call filter")
+    // The strict one last: it does not allow installing another.
+    for filter in [ABSENT, MONITOR] {
+        pyro_sys::seccomp::install(filter.iter().copied()).step("install the system call filter")?;
+    }
+    Ok(())
 }

@@ -76,7 +76,14 @@ impl Machine {
         let root = rustix::process::geteuid().is_root();
         let mut command = if root && owner == Owner::Ordinary {
             let id = ORDINARY.to_string();
-            assert!(Command::new("chown").args(["-R", &format!("{id}:{id}")]).arg(&directory).status().unwrap().success());
+            assert!(
+                Command::new("chown")
+                    .args(["-R", &format!("{id}:{id}")])
+                    .arg(&directory)
+                    .status()
+                    .unwrap()
+                    .success()
+            );
             let mut command = Command::new("setpriv");
             command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(launcher());
             command
@@ -261,12 +268,14 @@ fn busybox_root(root: &Path) {
         fs::create_dir_all(root.join(directory)).unwrap();
     }
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-    fs::copy(busybox.expect("busybox is installed (package busybox-static)"), root.join("bin/busybox")).unwrap();
+    fs::copy(busybox.expect("busybox is installed (package busybox-static)"), root.join("bin/busybox"))
+        .unwrap();
     let list = Command::new(root.join("bin/busybox")).arg("--list").output().unwrap();
     for applet in String::from_utf8(list.stdout).unwrap().lines().filter(|applet| *applet != "busybox") {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n").unwrap();
+    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n")
+        .unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\nann:x:1000:\ncrew:x:2000:ann\n").unwrap();
     fs::write(root.join("etc/hosts"), "").unwrap();
     program(root, "not-a-program", "nonsense\n", 0o755);
