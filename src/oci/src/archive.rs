@@ -42,10 +42,13 @@ impl Holder {
                 continue;
             }
             let member = match entry.header().entry_type() {
-                kind if kind.is_file() => Member::File { offset: entry.raw_file_position(), size: entry.size() },
+                kind if kind.is_file() => {
+                    Member::File { offset: entry.raw_file_position(), size: entry.size() }
+                }
                 kind if kind.is_symlink() || kind.is_hard_link() => {
                     let target = entry.link_name_bytes().unwrap_or_default();
-                    let base = if kind.is_symlink() { name.rsplit_once('/').map_or("", |it| it.0) } else { "" };
+                    let base =
+                        if kind.is_symlink() { name.rsplit_once('/').map_or("", |it| it.0) } else { "" };
                     let Some(target) = join(base, &String::from_utf8_lossy(&target)) else { continue };
                     Member::Link(target)
                 }

@@ -16,7 +16,9 @@ pub enum CredentialError {
         why: String,
     },
     /// A login of a kind that is not supported.
-    #[error("the credential for {0} is an identity token; only user names with passwords or access tokens work")]
+    #[error(
+        "the credential for {0} is an identity token; only user names with passwords or access tokens work"
+    )]
     IdentityToken(String),
 }
 

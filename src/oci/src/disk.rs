@@ -5,7 +5,9 @@ use crate::{
     files::{self, Lock, Temp},
     ingest,
 };
-use pyro_layer::{ErofsError, Extent, MergeError, Source, Toc, VmdkError, VmdkExtent, flatten, vmdk_descriptor, write_index};
+use pyro_layer::{
+    ErofsError, Extent, MergeError, Source, Toc, VmdkError, VmdkExtent, flatten, vmdk_descriptor, write_index,
+};
 use std::{
     fs,
     io::{BufWriter, Write as _},
@@ -44,16 +46,14 @@ pub enum DiskError {
     Descriptor(#[from] VmdkError),
 }
 
-impl Image {
-    /// The key of what the cache derives from the layers: the same layers, the same key.
-    pub(crate) fn chain(&self) -> String {
-        let mut text = FORMAT.to_owned();
-        for layer in &self.layers {
-            text.push('\n');
-            text.push_str(&layer.diff_id.hex());
-        }
-        Digest::of(text.as_bytes()).hex()
+/// The key of what the cache derives from layers: the same layers, the same key.
+pub(crate) fn chain(diff_ids: &[Digest]) -> String {
+    let mut text = FORMAT.to_owned();
+    for diff_id in diff_ids {
+        text.push('\n');
+        text.push_str(&diff_id.hex());
     }
+    Digest::of(text.as_bytes()).hex()
 }
 
 impl Store {
@@ -62,8 +62,8 @@ impl Store {
     /// # Errors
     /// [`DiskError`].
     pub fn disk(&self, image: &Image) -> Result<ImageDisk, DiskError> {
-        let chain = image.chain();
-        let descriptor = self.bases().join(format!("{chain}.vmdk"));
+        let key = chain(&image.diff_ids());
+        let descriptor = self.bases().join(format!("{key}.vmdk"));
         if let Some(disk) = self.made(&descriptor)? {
             return Ok(disk);
         }
@@ -71,7 +71,8 @@ impl Store {
         if let Some(disk) = self.made(&descriptor)? {
             return Ok(disk);
         }
-        let tocs = image.layers.iter().map(|layer| ingest::toc(self, layer)).collect::<Result<Vec<Toc>, _>>()?;
+        let tocs =
+            image.layers.iter().map(|layer| ingest::toc(self, layer)).collect::<Result<Vec<Toc>, _>>()?;
         let tree = flatten(&tocs)?;
         let index = descriptor.with_extension("erofs");
         self.discard(&index)?;
@@ -82,9 +83,10 @@ impl Store {
         out.flush().map_err(FileError::at("write", &index))?;
         drop(out);
         temp.publish(&index)?;
-        let names: Vec<String> = disk.extents.iter().map(|extent| part(image, &chain, extent)).collect();
+        let names: Vec<String> = disk.extents.iter().map(|extent| part(image, &key, extent)).collect();
         let extents = names.iter().zip(&disk.extents);
-        let extents: Vec<_> = extents.map(|(name, it)| VmdkExtent::Flat { name, sectors: it.sectors }).collect();
+        let extents: Vec<_> =
+            extents.map(|(name, it)| VmdkExtent::Flat { name, sectors: it.sectors }).collect();
         // Last: a descriptor promises that its index is whole.
         files::publish(vmdk_descriptor(&extents)?.as_bytes(), &descriptor)?;
         let parts = names.iter().map(|name| self.part(name)).collect();
@@ -99,7 +101,8 @@ impl Store {
             Err(error) => return Err(FileError::at("read", descriptor)(error)),
         };
         // Extent lines are `RDONLY sectors FLAT "name" 0`.
-        let names = text.lines().filter(|line| line.starts_with("RDONLY ")).filter_map(|line| line.split('"').nth(1));
+        let names =
+            text.lines().filter(|line| line.starts_with("RDONLY ")).filter_map(|line| line.split('"').nth(1));
         let parts: Vec<PathBuf> = names.map(|name| self.part(name)).collect();
         let whole = !parts.is_empty() && parts.iter().all(|part| part.is_file());
         Ok(whole.then(|| ImageDisk { descriptor: descriptor.to_owned(), parts }))
@@ -114,9 +117,9 @@ impl Store {
     }
 }
 
-fn part(image: &Image, chain: &str, extent: &Extent) -> String {
+fn part(image: &Image, key: &str, extent: &Extent) -> String {
     match extent.source {
-        Source::Index => format!("{chain}.erofs"),
+        Source::Index => format!("{key}.erofs"),
         Source::Tar(layer) => image.layers[layer].diff_id.hex(),
         Source::Aux(layer) => format!("{}.aux", image.layers[layer].diff_id.hex()),
     }

@@ -1,6 +1,6 @@
 //! Files that appear whole or not at all, and locks that a crash releases.
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use std::{
     fmt,
     fs::{self, File, OpenOptions, TryLockError},
@@ -156,19 +156,25 @@ impl Temp {
 
     /// Makes the content durable and gives it a name. A file of that name already there is kept: names
     /// are derived from the content.
-    pub fn publish(mut self, name: &Path) -> Result<(), FileError> {
+    pub fn publish(self, name: &Path) -> Result<(), FileError> {
+        match self.publish_new(name) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The same, but a file of that name already there is an error.
+    pub fn publish_new(mut self, name: &Path) -> Result<(), FileError> {
         self.file.sync_data().map_err(FileError::at("write", name))?;
         let linked = match self.named.take() {
-            Some(path) => fs::rename(path, name),
+            Some(path) => rustix::fs::renameat_with(CWD, &path, CWD, name, RenameFlags::NOREPLACE)
+                .inspect_err(|_| drop(fs::remove_file(&path))),
             None => {
                 let open = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.file));
-                match rustix::fs::linkat(CWD, &open, CWD, name, AtFlags::SYMLINK_FOLLOW) {
-                    Err(rustix::io::Errno::EXIST) => Ok(()),
-                    other => other.map_err(io::Error::from),
-                }
+                rustix::fs::linkat(CWD, &open, CWD, name, AtFlags::SYMLINK_FOLLOW)
             }
         };
-        linked.map_err(FileError::at("create", name))
+        linked.map_err(|error| FileError::at("create", name)(error.into()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Images from files: OCI archives and directories, `docker save` archives, plain root file systems.
 
 use crate::{
-    Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, ReferenceError, Source,
-    Store, StoreError,
+    Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, ReferenceError,
+    Source, Store, StoreError,
     archive::{Holder, Section},
     compression::{Compression, sniff},
     ingest::{self, Expected},
@@ -245,7 +245,8 @@ impl Import<'_> {
             return Ok(Some(only));
         }
         if let Some(name) = self.name {
-            let is = |entry: &&Descriptor| given(entry).is_some_and(|given| given.parse().as_ref() == Ok(name));
+            let is =
+                |entry: &&Descriptor| given(entry).is_some_and(|given| given.parse().as_ref() == Ok(name));
             if let Some(named) = entries.iter().find(is) {
                 return Ok(Some(named));
             }
@@ -269,9 +270,9 @@ impl Import<'_> {
     /// `pyro.local/<file name>:<tag>`.
     fn local(&self, tag: &str) -> Result<Reference, ImportError> {
         let stem = self.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-        let stem = [".gz", ".zst", ".tgz", ".tar", ".oci", ".docker"].iter().fold(&*stem, |stem, suffix| {
-            stem.strip_suffix(suffix).unwrap_or(stem)
-        });
+        let stem = [".gz", ".zst", ".tgz", ".tar", ".oci", ".docker"]
+            .iter()
+            .fold(&*stem, |stem, suffix| stem.strip_suffix(suffix).unwrap_or(stem));
         let words = stem.split(|char: char| !char.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let repository = words.collect::<Vec<_>>().join("-");
         Ok(Reference::local(if repository.is_empty() { "image" } else { &repository }, tag)?)

@@ -13,8 +13,8 @@ use crate::{
 use pyro_layer::{Limits, TarError, Toc, TocError};
 use sha2::{Digest as _, Sha256};
 use std::{
-    fs::{self, File},
     cell::Cell,
+    fs::{self, File},
     io::{self, BufReader, BufWriter, Cursor, Read, Write as _},
     os::unix::fs::FileExt as _,
     sync::{
@@ -87,12 +87,19 @@ pub(crate) struct Expected {
 
 impl Expected {
     fn name(&self) -> String {
-        self.blob.map(|blob| blob.digest).or(self.diff_id).map_or_else(|| "of the file".into(), |it| it.to_string())
+        self.blob
+            .map(|blob| blob.digest)
+            .or(self.diff_id)
+            .map_or_else(|| "of the file".into(), |it| it.to_string())
     }
 }
 
 /// Reads a layer into the store.
-pub(crate) fn ingest(store: &Store, input: impl Read + Send, expected: Expected) -> Result<(Layer, Toc), LayerError> {
+pub(crate) fn ingest(
+    store: &Store,
+    input: impl Read + Send,
+    expected: Expected,
+) -> Result<(Layer, Toc), LayerError> {
     let abandoned = AtomicBool::new(false);
     let (chunks, received) = mpsc::sync_channel(QUEUE);
     let (returned, empties) = mpsc::channel();
@@ -339,7 +346,8 @@ fn keep_toc(store: &Store, diff_id: &Digest, toc: &Toc, aux: Temp) -> Result<(),
 pub(crate) fn toc(store: &Store, layer: &Layer) -> Result<Toc, LayerError> {
     let path = store.tocs().join(format!("{}.toc", layer.diff_id.hex()));
     let aux = path.with_extension("aux");
-    let cached = File::open(&path).map_err(TocError::from).and_then(|file| Toc::read_from(BufReader::new(file)));
+    let cached =
+        File::open(&path).map_err(TocError::from).and_then(|file| Toc::read_from(BufReader::new(file)));
     if let Ok(toc) = cached
         && toc.tar_bytes() == layer.size
         && (toc.aux_bytes() == 0 || fs::metadata(&aux).is_ok_and(|aux| aux.len() == toc.aux_bytes()))

@@ -88,7 +88,8 @@ pub fn pull(
         let host = place.0.clone();
         progress.event(Event::Resolving { reference: source, from: &host });
         let attempt = network.open(place, progress).map_err(PullError::from).and_then(|remote| {
-            let pull = Pull { store, reference: source, name, remote, progress, stop: AtomicBool::new(false) };
+            let pull =
+                Pull { store, reference: source, name, remote, progress, stop: AtomicBool::new(false) };
             pull.run(config.concurrency.clamp(1, CONCURRENCY_MAX))
         });
         match attempt {
@@ -170,7 +171,8 @@ impl Pull<'_> {
     fn layers(&self, jobs: &[(Blob, Digest)], concurrency: usize) -> Result<Vec<Layer>, PullError> {
         let distinct = jobs.iter().enumerate().filter(|(at, job)| jobs[..*at].iter().all(|it| it.1 != job.1));
         let distinct: Vec<_> = distinct.map(|(_, job)| *job).collect();
-        let done = parallel::map(&distinct, concurrency, &self.stop, |(blob, diff_id)| self.layer(*blob, *diff_id))?;
+        let done =
+            parallel::map(&distinct, concurrency, &self.stop, |(blob, diff_id)| self.layer(*blob, *diff_id))?;
         let find = |diff_id: &Digest| done.iter().find(|layer| layer.diff_id == *diff_id).copied();
         Ok(jobs.iter().map(|(_, diff_id)| find(diff_id).expect("every distinct layer is done")).collect())
     }
@@ -232,7 +234,10 @@ fn is_content(error: &PullError) -> bool {
     matches!(
         error,
         PullError::Layer(
-            LayerError::Digest { .. } | LayerError::DiffId { .. } | LayerError::Compression(..) | LayerError::Tar(_)
+            LayerError::Digest { .. }
+                | LayerError::DiffId { .. }
+                | LayerError::Compression(..)
+                | LayerError::Tar(_)
         )
     )
 }

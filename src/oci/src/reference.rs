@@ -84,6 +84,11 @@ impl Reference {
         self.registry == LOCAL
     }
 
+    /// The same name without a digest; for one that has a tag.
+    pub(crate) fn without_digest(&self) -> Self {
+        Self { digest: None, ..self.clone() }
+    }
+
     /// The name as people type it: without Docker Hub's parts.
     pub fn familiar(&self) -> String {
         let whole = self.to_string();

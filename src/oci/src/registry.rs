@@ -189,7 +189,8 @@ impl Network {
         let config = &self.config;
         let auth = credentials::find(&registry, config.credentials.as_deref())?;
         let read = |path: &PathBuf| {
-            let unusable = |error: &dyn Error| RegistryError::Certificate { path: path.clone(), why: chain(error) };
+            let unusable =
+                |error: &dyn Error| RegistryError::Certificate { path: path.clone(), why: chain(error) };
             let data = fs::read(path).map_err(|error| unusable(&error))?;
             let parsed = reqwest::Certificate::from_pem(&data).map_err(|error| unusable(&error))?;
             Ok((Certificate { encoding: CertificateEncoding::Pem, data }, parsed))
@@ -215,8 +216,17 @@ impl Network {
             .build()
             .map_err(|error| setup(&error))?;
         let answered = AtomicBool::new(false);
-        let mut remote =
-            Remote { network: self, progress, client, bare, auth, token: None, registry, repository, answered };
+        let mut remote = Remote {
+            network: self,
+            progress,
+            client,
+            bare,
+            auth,
+            token: None,
+            registry,
+            repository,
+            answered,
+        };
         // Asked first and by itself: inside other requests the client swallows a failed login.
         let image = remote.image(&Wanted::Tag("latest"));
         remote.token = remote.retry(&remote.repository, || {
@@ -254,7 +264,17 @@ impl Remote<'_> {
     pub fn blob<'a>(&'a self, blob: Blob, offset: u64, stop: &'a AtomicBool) -> BlobReader<'a> {
         let digest = blob.digest.to_string();
         let image = self.image(&Wanted::Digest(blob.digest));
-        BlobReader { remote: self, image, blob, digest, offset, chunk: Default::default(), stream: None, attempt: 0, stop }
+        BlobReader {
+            remote: self,
+            image,
+            blob,
+            digest,
+            offset,
+            chunk: Default::default(),
+            stream: None,
+            attempt: 0,
+            stop,
+        }
     }
 
     fn image(&self, wanted: &Wanted<'_>) -> RemoteReference {
@@ -327,7 +347,11 @@ impl Remote<'_> {
         let repository = self.repository.clone();
         let known = self.auth != RegistryAuth::Anonymous;
         let status = |code: u16, url: String, message: &str| match code {
-            401 => RegistryError::Unauthorized { registry: registry.clone(), repository: repository.clone(), known },
+            401 => RegistryError::Unauthorized {
+                registry: registry.clone(),
+                repository: repository.clone(),
+                known,
+            },
             403 => RegistryError::Denied { registry: registry.clone(), repository: repository.clone() },
             404 => RegistryError::NotFound { registry: registry.clone(), what: what.to_owned() },
             429 => RegistryError::RateLimited { registry: registry.clone(), url },

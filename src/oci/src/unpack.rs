@@ -5,6 +5,7 @@
 
 use crate::{
     FileError, Image, LayerError, Store,
+    disk::chain,
     files::{Lock, make_directory},
     ingest::{self, write_sparse},
 };
@@ -53,7 +54,7 @@ impl Store {
     /// # Errors
     /// [`UnpackError`].
     pub fn tree(&self, image: &Image) -> Result<PathBuf, UnpackError> {
-        let path = self.trees().join(image.chain());
+        let path = self.trees().join(chain(&image.diff_ids()));
         if path.is_dir() {
             return Ok(path);
         }
@@ -61,7 +62,8 @@ impl Store {
         if path.is_dir() {
             return Ok(path);
         }
-        let tocs = image.layers.iter().map(|layer| ingest::toc(self, layer)).collect::<Result<Vec<Toc>, _>>()?;
+        let tocs =
+            image.layers.iter().map(|layer| ingest::toc(self, layer)).collect::<Result<Vec<Toc>, _>>()?;
         let tree = flatten(&tocs)?;
         // The name is ours alone while we have the lock; a crash may have left something there.
         let fresh = path.with_extension("new");
@@ -164,9 +166,11 @@ impl Unpack {
         let mode = Mode::from_raw_mode(node.meta.mode.into());
         let (kind, device) = match &node.kind {
             NodeKind::File(content) => {
-                let create = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let create =
+                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file = File::from(sys::openat(parent, name, create, Mode::RUSR | Mode::WUSR)?);
-                self.fill(&file, content).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+                self.fill(&file, content)
+                    .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
                 return self.finish(file.as_fd(), node.meta, false);
             }
             NodeKind::Symlink(target) => {
@@ -174,7 +178,9 @@ impl Unpack {
                 return self.label(parent, name, node.meta);
             }
             NodeKind::Fifo => (FileType::Fifo, 0),
-            NodeKind::Character(device) => (FileType::CharacterDevice, sys::makedev(device.major, device.minor)),
+            NodeKind::Character(device) => {
+                (FileType::CharacterDevice, sys::makedev(device.major, device.minor))
+            }
             NodeKind::Block(device) => (FileType::BlockDevice, sys::makedev(device.major, device.minor)),
             NodeKind::Directory(_) | NodeKind::Whiteout => {
                 unreachable!("directories are made by the caller, and a flattened tree has no whiteouts")
