@@ -1,8 +1,133 @@
 //! Assembling the root of a microVM from its disks.
+//!
+//! ```text
+//! /dev/vda   EROFS   the agent and mount points; what we start on
+//! /dev/vdb   EROFS   the image                          lowest
+//! /dev/vdd   EROFS   the delta layers, if there are any above it
+//! /dev/vdc   ext4    upper/ and work/ of the overlay, tmp/
+//! ```
+//! A machine without `/dev/vdb` has nothing to assemble: it was started to see whether a guest
+//! boots and answers.
 
 use crate::ready::Log;
-use pyro_sys::root::StepError;
+use pyro_sys::root::{
+    DATA_ONLY, Step, StepError, attach, attach_if_possible, complete_dev, directory, name_machine,
+};
+use pyro_sys::{ext4, loopback};
+use rustix::fs::{Mode, chmod};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+use std::path::Path;
 
-pub fn assemble(_log: &mut Log) -> Result<(), StepError> {
+const IMAGE: &str = "/dev/vdb";
+const WRITABLE: &str = "/dev/vdc";
+const DELTA: &str = "/dev/vdd";
+
+/// Mount points, on a file system in memory: the agent's disk is read-only.
+const BASE: &str = "/run/base";
+const OVER: &str = "/run/delta";
+const DISK: &str = "/run/disk";
+const ROOT: &str = "/run/root";
+
+/// Block size of the writable file system, as its template has it.
+const BLOCK: u64 = 4096;
+
+/// The name of a machine that was given none.
+const HOSTNAME: &str = "pyro";
+
+/// Mounts the disks, enters the root that they make, and furnishes it.
+///
+/// # Errors
+/// The step that failed.
+pub fn assemble(log: &mut Log) -> Result<(), StepError> {
+    attach("devtmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755")?;
+    attach("proc", "/proc", DATA_ONLY, c"")?;
+    attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")?;
+    let hostname = hostname();
+    if !Path::new(IMAGE).exists() {
+        log.done("no disks");
+        return Ok(());
+    }
+    mount_disk(IMAGE, BASE, "erofs", MountFlags::RDONLY)?;
+    let mut lower = BASE.to_owned();
+    if Path::new(DELTA).exists() {
+        mount_disk(DELTA, OVER, "erofs", MountFlags::RDONLY)?;
+        lower = format!("{OVER}:{BASE}");
+    }
+    log.done("image");
+    mount_writable()?;
+    log.done("writable disk");
+    overlay(&lower)?;
+    enter()?;
+    log.done("root");
+    furnish(&hostname)?;
+    log.done("furnished");
     Ok(())
+}
+
+fn mount_disk(device: &str, target: &str, kind: &str, flags: MountFlags) -> Result<(), StepError> {
+    directory(target, 0o755)?;
+    mount(device, target, kind, flags, None).step(format!("mount {device} as {kind}"))
+}
+
+/// Mounts the writable disk and grows its file system to the whole of it.
+fn mount_writable() -> Result<(), StepError> {
+    directory(DISK, 0o700)?;
+    mount(WRITABLE, DISK, "ext4", MountFlags::NOATIME, c"discard")
+        .step(format!("mount {WRITABLE} as ext4"))?;
+    let device = File::open(WRITABLE).and_then(|mut file| file.seek(SeekFrom::End(0)));
+    let bytes = device.step(format!("measure {WRITABLE}"))?;
+    let disk = File::open(DISK).step("open the writable disk")?;
+    ext4::resize(&disk, bytes / BLOCK).step("grow the writable disk")?;
+    for (name, mode) in [("upper", 0o755), ("work", 0o755), ("tmp", 0o1777)] {
+        let path = format!("{DISK}/{name}");
+        directory(&path, mode)?;
+        chmod(&path, Mode::from_raw_mode(mode)).step(format!("set the mode of {path}"))?;
+    }
+    Ok(())
+}
+
+/// Puts the writable disk over the image. The features that are off would make the writable layer
+/// refer to the layers below it by more than names, and it is to be a layer of its own.
+fn overlay(lower: &str) -> Result<(), StepError> {
+    directory(ROOT, 0o755)?;
+    let options = format!(
+        "lowerdir={lower},upperdir={DISK}/upper,workdir={DISK}/work,\
+         redirect_dir=off,metacopy=off,index=off,xino=off"
+    );
+    let options = CString::new(options).expect("mount points have no zero byte");
+    mount("overlay", ROOT, "overlay", MountFlags::NOATIME, Some(options.as_c_str())).step("mount the root")?;
+    // On the disk, where builds have room, but beside the layer, which it is no part of.
+    let tmp = format!("{ROOT}/tmp");
+    directory(&tmp, 0o1777)?;
+    mount_bind(format!("{DISK}/tmp"), tmp).step("mount /tmp")
+}
+
+/// Makes the overlay the root. What we started on stays below it, out of reach.
+fn enter() -> Result<(), StepError> {
+    rustix::process::chdir(ROOT).step("enter the root")?;
+    mount_move(".", "/").step("move the root")?;
+    rustix::process::chroot(".").step("change the root")?;
+    rustix::process::chdir("/").step("enter the root")
+}
+
+fn furnish(hostname: &str) -> Result<(), StepError> {
+    attach("proc", "/proc", DATA_ONLY, c"")?;
+    attach("sysfs", "/sys", DATA_ONLY, c"")?;
+    attach_if_possible("cgroup2", "/sys/fs/cgroup", DATA_ONLY, c"nsdelegate");
+    attach("devtmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755")?;
+    complete_dev()?;
+    attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")?;
+    rustix::system::sethostname(hostname.as_bytes()).step("set the host name")?;
+    name_machine(hostname)?;
+    loopback::up().step("set the loopback interface up")
+}
+
+/// What `pyro.hostname=` on the kernel's command line says.
+fn hostname() -> String {
+    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let word = line.split_whitespace().find_map(|word| word.strip_prefix("pyro.hostname="));
+    word.unwrap_or(HOSTNAME).to_owned()
 }
