@@ -1,5 +1,8 @@
 //! Images from files: OCI archives and directories, `docker save` archives, plain root file systems.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, ReferenceError,
     Source, Store, StoreError,
@@ -221,7 +224,7 @@ impl Import<'_> {
         let (layer, toc) = ingest::ingest(self.store, input, Expected::default())?;
         let top = |name: &str| toc.entries().iter().any(|entry| &*entry.path == name.as_bytes());
         if top("manifest.json") || (top("oci-layout") && top("index.json")) {
-            return Err(self.not_an_image("it is a compressed archive of an image; decompress it first"));
+            return self.unwrapped(&layer);
         }
         if toc.entries().is_empty() {
             return Err(self.not_an_image("it holds no files"));
@@ -237,6 +240,19 @@ impl Import<'_> {
         let reference = self.name.cloned().map_or_else(|| self.local("latest"), Ok)?;
         let config = serde_json::to_vec(&config).expect("plain JSON values serialize");
         Ok(self.store.compose(&reference, &config, &[layer], None)?)
+    }
+
+    /// The layer that was just read turned out to be the archive of an image, compressed as a whole. As
+    /// a blob it stays until the next prune: another image may, however oddly, have it as a layer.
+    fn unwrapped(&self, layer: &Layer) -> Result<Image, ImportError> {
+        let path = self.store.blob(&layer.diff_id);
+        let file = File::open(&path).map_err(FileError::at("open", &path))?;
+        let holder = Holder::archive(file).map_err(FileError::at("read", &path))?;
+        if holder.has("oci-layout") && holder.has("index.json") {
+            self.oci(&holder)
+        } else {
+            self.docker(&holder)
+        }
     }
 
     /// The entry of an index that is meant; none if only platforms tell them apart.

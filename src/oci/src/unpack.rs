@@ -3,6 +3,9 @@
 //! Every entry is made relative to an open directory that was made here, so that no link in the image
 //! leads anywhere. A tree appears by rename, when it is whole and durable.
 
+#[cfg(test)]
+mod tests;
+
 use crate::{
     FileError, Image, LayerError, Store,
     disk::chain,
