@@ -2,7 +2,12 @@
 
 use docker_credential::{CredentialRetrievalError, DockerCredential, get_credential, get_podman_credential};
 use oci_distribution::secrets::RegistryAuth;
-use std::{fs::File, io::BufReader, path::Path};
+use std::{
+    env,
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
 /// Why the configured credentials of a registry cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +42,13 @@ pub(crate) fn find(registry: &str, file: Option<&Path>) -> Result<RegistryAuth, 
             }
         },
         None => match get_credential(key) {
-            Err(error) if means_none(&error) => get_podman_credential(registry),
+            // One error for a file that is missing and for one that is broken: only the latter is told.
+            Err(CredentialRetrievalError::ConfigReadError)
+                if !docker_file().is_some_and(|it| it.exists()) =>
+            {
+                podman(registry)
+            }
+            Err(error) if means_none(&error) => podman(registry),
             found => found,
         },
     };
@@ -56,11 +67,23 @@ pub(crate) fn find(registry: &str, file: Option<&Path>) -> Result<RegistryAuth, 
     }
 }
 
+/// Podman's file, which hardly anyone has.
+fn podman(registry: &str) -> Result<DockerCredential, CredentialRetrievalError> {
+    get_podman_credential(registry).map_err(|error| match error {
+        CredentialRetrievalError::ConfigReadError => CredentialRetrievalError::NoCredentialConfigured,
+        error => error,
+    })
+}
+
+/// Where [`get_credential`] looks.
+fn docker_file() -> Option<PathBuf> {
+    let directory = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    directory.or_else(|| env::home_dir().map(|home| home.join(".docker"))).map(|it| it.join("config.json"))
+}
+
 fn means_none(error: &CredentialRetrievalError) -> bool {
     match error {
-        CredentialRetrievalError::ConfigNotFound
-        | CredentialRetrievalError::ConfigReadError
-        | CredentialRetrievalError::NoCredentialConfigured => true,
+        CredentialRetrievalError::ConfigNotFound | CredentialRetrievalError::NoCredentialConfigured => true,
         // What all of docker's helpers say, with status 1, when they hold nothing for a registry.
         CredentialRetrievalError::HelperFailure { stdout, .. } => stdout.contains("credentials not found"),
         _ => false,

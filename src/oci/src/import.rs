@@ -5,12 +5,13 @@ mod tests;
 
 use crate::{
     Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, ReferenceError,
-    Source, Store, StoreError,
+    Store, StoreError,
     archive::{Holder, Section},
     compression::{Compression, sniff},
     ingest::{self, Expected},
     manifest::{self, Blob, DOCUMENT_MAX, Document},
     parallel,
+    store::Origin,
 };
 use oci_spec::image::Descriptor;
 use serde::Deserialize;
@@ -154,12 +155,11 @@ impl Import<'_> {
         let mut blob = manifest::blob(chosen).map_err(unfit)?;
         let mut bytes = self.document(holder, "manifest", blob)?;
         let mut document = manifest::parse(&bytes).map_err(unfit)?;
-        let mut source = None;
+        let mut outer = None;
         if let Document::Index(index) = &document {
-            source = Some(blob.digest);
-            self.store.put(&bytes)?;
             blob = manifest::blob(index.choose().map_err(unfit)?).map_err(unfit)?;
-            bytes = self.document(holder, "manifest", blob)?;
+            let chosen = self.document(holder, "manifest", blob)?;
+            outer = Some(std::mem::replace(&mut bytes, chosen));
             document = manifest::parse(&bytes).map_err(unfit)?;
         }
         let Document::Manifest(manifest) = document else {
@@ -168,13 +168,13 @@ impl Import<'_> {
         let config_bytes = self.document(holder, "config", manifest.config)?;
         let config = manifest::parse_config(&config_bytes).map_err(unfit)?;
         config.agrees_with(&manifest).map_err(unfit)?;
-        let source = Source { manifest: self.store.put(&bytes)?, index: source };
+        let origin = Origin { manifest: bytes, index: outer };
         let jobs = manifest.layers.iter().zip(&config.diff_ids).map(|(blob, diff_id)| Job {
             member: member(&blob.digest),
             expected: Expected { blob: Some(*blob), diff_id: Some(*diff_id) },
         });
         let layers = self.layers(holder, &jobs.collect::<Vec<_>>())?;
-        Ok(self.store.compose(&reference, &config_bytes, &layers, Some(source))?)
+        Ok(self.store.compose(&reference, &config_bytes, &layers, Some(origin))?)
     }
 
     fn docker(&self, holder: &Holder) -> Result<Image, ImportError> {

@@ -6,12 +6,13 @@
 
 use crate::{
     Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, RegistryConfig,
-    RegistryError, Source, Store, StoreError,
+    RegistryError, Store, StoreError,
     files::Lock,
     ingest::{self, Expected},
     manifest::{self, Blob, Config, DOCUMENT_MAX, Document, Manifest},
     parallel,
     registry::{BlobReader, Network, Remote, Wanted},
+    store::Origin,
 };
 use std::{
     fs::{self, File, OpenOptions},
@@ -118,17 +119,17 @@ struct Resolved {
     manifest: Manifest,
     config: Config,
     config_bytes: Vec<u8>,
-    source: Source,
+    origin: Origin,
 }
 
 impl Pull<'_> {
     fn run(&self, concurrency: usize) -> Result<Image, PullError> {
-        let Resolved { manifest, config, config_bytes, source } = self.resolve()?;
+        let Resolved { manifest, config, config_bytes, origin } = self.resolve()?;
         let jobs: Vec<_> = manifest.layers.iter().copied().zip(config.diff_ids.iter().copied()).collect();
         let bytes = manifest.layers.iter().map(|layer| layer.size).sum();
         self.progress.event(Event::Resolved { layers: jobs.len(), bytes });
         let layers = self.layers(&jobs, concurrency)?;
-        Ok(self.store.compose(self.name, &config_bytes, &layers, Some(source))?)
+        Ok(self.store.compose(self.name, &config_bytes, &layers, Some(origin))?)
     }
 
     fn resolve(&self) -> Result<Resolved, PullError> {
@@ -142,8 +143,8 @@ impl Pull<'_> {
         let mut document = manifest::parse(&bytes).map_err(unfit)?;
         if let Document::Index(entries) = &document {
             let chosen = manifest::blob(entries.choose().map_err(unfit)?).map_err(unfit)?;
-            index = Some(self.store.put(&bytes)?);
-            bytes = self.remote.manifest(Wanted::Digest(chosen.digest))?;
+            let chosen = self.remote.manifest(Wanted::Digest(chosen.digest))?;
+            index = Some(std::mem::replace(&mut bytes, chosen));
             document = manifest::parse(&bytes).map_err(unfit)?;
         }
         let Document::Manifest(manifest) = document else {
@@ -152,8 +153,8 @@ impl Pull<'_> {
         let config_bytes = self.config(&manifest.config)?;
         let config = manifest::parse_config(&config_bytes).map_err(unfit)?;
         config.agrees_with(&manifest).map_err(unfit)?;
-        let source = Source { manifest: self.store.put(&bytes)?, index };
-        Ok(Resolved { manifest, config, config_bytes, source })
+        let origin = Origin { manifest: bytes, index };
+        Ok(Resolved { manifest, config, config_bytes, origin })
     }
 
     fn config(&self, blob: &Blob) -> Result<Vec<u8>, PullError> {
@@ -220,7 +221,8 @@ impl Pull<'_> {
             other => PullError::Layer(other),
         });
         // Only a broken connection leaves something that is worth going on with.
-        if !matches!(result, Err(PullError::Registry(_))) {
+        let broken = matches!(&result, Err(PullError::Registry(error)) if error.may_pass() || matches!(error, RegistryError::Stopped));
+        if !broken || fs::metadata(path).is_ok_and(|part| part.len() == 0) {
             fs::remove_file(path).map_err(|error| (FileError::at("remove", path)(error).into(), resumed))?;
         }
         let (layer, _) = result.map_err(|error| (error, resumed))?;

@@ -139,6 +139,17 @@ pub enum RegistryError {
     Stopped,
 }
 
+impl RegistryError {
+    /// Whether the same request may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::RateLimited { .. } | Self::Cut { .. } | Self::Unreachable { .. } => true,
+            Self::Server { code, .. } => matches!(code, 408 | 500..=599),
+            _ => false,
+        }
+    }
+}
+
 /// The async side of a pull.
 pub(crate) struct Network {
     runtime: Runtime,
@@ -304,13 +315,10 @@ impl Remote<'_> {
 
     /// Waits until a failed request may be made again; gives the error back if it should not be.
     fn again(&self, error: RegistryError, attempt: &mut u32) -> Result<(), RegistryError> {
-        let transient = match &error {
-            RegistryError::RateLimited { .. } | RegistryError::Cut { .. } => true,
-            RegistryError::Server { code, .. } => matches!(code, 408 | 500..=599),
-            RegistryError::Unreachable { .. } => self.answered.load(Ordering::Relaxed),
-            _ => false,
-        };
-        if !transient || *attempt >= self.network.config.retries {
+        // Who never answered is down, or not there at all; who did will be back.
+        let down =
+            matches!(error, RegistryError::Unreachable { .. }) && !self.answered.load(Ordering::Relaxed);
+        if down || !error.may_pass() || *attempt >= self.network.config.retries {
             return Err(error);
         }
         let asked = match &error {
@@ -333,7 +341,8 @@ impl Remote<'_> {
             (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
             _ => request,
         };
-        let answer = self.network.runtime.block_on(request.send()).ok()?;
+        // Its timer belongs to the runtime: it must be made there.
+        let answer = self.network.runtime.block_on(async { request.send().await }).ok()?;
         let seconds = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
         Some(Duration::from_secs(seconds))
     }

@@ -110,6 +110,13 @@ pub(crate) struct Name {
     rest: BTreeMap<String, serde_json::Value>,
 }
 
+/// The documents from which an image is made, as they came.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub manifest: Vec<u8>,
+    pub index: Option<Vec<u8>>,
+}
+
 impl Name {
     pub fn reference(&self) -> Option<Reference> {
         self.annotations.get(REF_NAME)?.parse().ok()
@@ -307,7 +314,7 @@ impl Store {
         reference: &Reference,
         config: &[u8],
         layers: &[Layer],
-        source: Option<Source>,
+        origin: Option<Origin>,
     ) -> Result<Image, StoreError> {
         let config_digest = self.put(config)?;
         let parsed =
@@ -318,6 +325,13 @@ impl Store {
         }
         let bytes = manifest::local(Blob { digest: config_digest, size: config.len() as u64 }, layers);
         let digest = self.put(&bytes)?;
+        let source = match origin {
+            Some(Origin { manifest, index }) => {
+                let index = index.map(|index| self.put(&index)).transpose()?;
+                Some(Source { manifest: self.put(&manifest)?, index })
+            }
+            None => None,
+        };
         files::sync_directory(&self.blobs())?;
         self.name(reference, Blob { digest, size: bytes.len() as u64 }, source)?;
         Ok(Image {

@@ -142,10 +142,15 @@ fn what_is_there_is_not_transferred_and_what_is_damaged_is_repaired() {
 fn two_pulls_at_once_download_once() {
     let registry = Registry::start();
     let proxy = Proxy::before(registry.address());
-    let layers: Vec<_> = (1..5).map(|at| vec![Tarball::new().file("noise", &noise(at << 18)).bytes()]).collect();
+    let layers: Vec<_> =
+        (1..5).map(|at| vec![Tarball::new().file("noise", &noise(at << 18)).bytes()]).collect();
     let (layout, made) = Layout::of(&layers.concat(), Packing::Gzip);
     registry.push(&layout, "latest", "noise:1");
-    proxy.fail("/blobs/", usize::MAX, super::support::proxy::Fault::Slow(64 << 10, std::time::Duration::from_millis(5)));
+    proxy.fail(
+        "/blobs/",
+        usize::MAX,
+        super::support::proxy::Fault::Slow(64 << 10, std::time::Duration::from_millis(5)),
+    );
     let home = Home::new();
     let name = format!("{}/noise:1", proxy.address());
     thread::scope(|scope| {
@@ -212,7 +217,10 @@ fn credentials_open_private_registries() {
         error
     };
     let error = refused(&login(USER, "wrong"));
-    assert!(error.ends_with("the stored credentials are not accepted") && !error.contains("wrong"), "{error}");
+    assert!(
+        error.ends_with("the stored credentials are not accepted") && !error.contains("wrong"),
+        "{error}"
+    );
     let error = refused(&with("{}"));
     assert!(error.contains("needs a login"), "{error}");
     let error = refused(&with("{ not json"));
@@ -244,7 +252,8 @@ fn credential_helpers_are_asked() {
     };
     let answer = format!("cat > /dev/null; echo '{{\"Username\":\"{USER}\",\"Secret\":\"{PASSWORD}\"}}'");
     assert_eq!(pulled_with(&answer), Ok(()));
-    let error = pulled_with("cat > /dev/null; echo 'credentials not found in native keychain'; exit 1").unwrap_err();
+    let error =
+        pulled_with("cat > /dev/null; echo 'credentials not found in native keychain'; exit 1").unwrap_err();
     assert!(error.contains("needs a login"), "{error}");
     let error = pulled_with("cat > /dev/null; echo 's3cret'; exit 7").unwrap_err();
     assert!(error.contains("docker-credential-pyrotest failed") && !error.contains("s3cret"), "{error}");

@@ -33,11 +33,13 @@ impl Home {
     pub fn visible(&self) -> Vec<String> {
         let root = self.path().join("store");
         let files = WalkDir::new(&root).sort_by_file_name().into_iter().map(Result::unwrap);
-        let files = files.filter(|entry| entry.file_type().is_file() && !entry.path().ends_with("index.lock"));
+        let files =
+            files.filter(|entry| entry.file_type().is_file() && !entry.path().ends_with("index.lock"));
         let line = |entry: walkdir::DirEntry| {
             let name = entry.path().strip_prefix(&root).unwrap().display().to_string();
             let size = entry.metadata().unwrap().len();
-            let text = if name == "index.json" { fs::read_to_string(entry.path()).unwrap() } else { String::new() };
+            let text =
+                if name == "index.json" { fs::read_to_string(entry.path()).unwrap() } else { String::new() };
             format!("{name} {size} {text}")
         };
         files.map(line).collect()

@@ -11,7 +11,8 @@ use std::process::{Command, Output};
 /// Runs a program that must succeed.
 pub fn run(program: &str, args: &[&str]) -> Output {
     let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("{program} ({error}): run `make setup`, it installs it"));
+    let output =
+        output.unwrap_or_else(|error| panic!("{program} ({error}): run `make setup`, it installs it"));
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {args:?}: {words}");
     output

@@ -139,7 +139,8 @@ fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<(String, Vec<Strin
 }
 
 fn value(lines: &[String], name: &str) -> Option<String> {
-    let found = lines.iter().filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name));
+    let found =
+        lines.iter().filter_map(|line| line.split_once(':')).find(|(key, _)| key.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value.trim().to_owned())
 }
 
@@ -192,7 +193,9 @@ fn serve(shared: &Shared, client: TcpStream) -> std::io::Result<()> {
         return Ok(());
     }
     let (most, piece, pause) = match fault {
-        Some(Fault::Cut(most) | Fault::Truncate(most) | Fault::Stall(most)) => (most, 16 << 10, Duration::ZERO),
+        Some(Fault::Cut(most) | Fault::Truncate(most) | Fault::Stall(most)) => {
+            (most, 16 << 10, Duration::ZERO)
+        }
         Some(Fault::Slow(piece, pause)) => (usize::MAX, piece, pause),
         _ => (usize::MAX, 64 << 10, Duration::ZERO),
     };
@@ -232,7 +235,10 @@ fn answer(
 ) -> std::io::Result<()> {
     let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    write!(client, "HTTP/1.1 {code} Fault\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        client,
+        "HTTP/1.1 {code} Fault\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    )?;
     if method != "HEAD" {
         client.write_all(body)?;
     }

@@ -49,7 +49,8 @@ impl Registry {
         fs::write(&file, config).unwrap();
         let mut command = Command::new("docker-registry");
         command.arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn().unwrap_or_else(|error| panic!("docker-registry ({error}): run `make setup`"));
+        let process =
+            command.spawn().unwrap_or_else(|error| panic!("docker-registry ({error}): run `make setup`"));
         let registry = Self { process, address, credentials, _directory: directory };
         registry.wait();
         registry
@@ -83,7 +84,11 @@ impl Registry {
     fn copy(&self, layout: &Layout, tag: &str, name: &str, options: &[&str]) {
         let from = format!("oci:{}:{tag}", layout.path().display());
         let to = format!("docker://{}/{name}", self.address);
-        let login = self.credentials.as_deref().map(|it| ["--dest-creds", it]).unwrap_or(["--dest-tls-verify=false", "-q"]);
+        let login = self
+            .credentials
+            .as_deref()
+            .map(|it| ["--dest-creds", it])
+            .unwrap_or(["--dest-tls-verify=false", "-q"]);
         skopeo(&[&["copy", "-q", "--dest-tls-verify=false"], &login[..], options, &[&from, &to]].concat());
     }
 }
