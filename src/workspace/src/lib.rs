@@ -7,6 +7,7 @@
 
 mod home;
 mod id;
+mod in_use;
 mod program;
 mod record;
 mod running;
@@ -19,6 +20,7 @@ mod workspace;
 pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
 pub use program::ProgramError;
+pub use in_use::in_use;
 pub use pyro_protocol::{Ended, Exec, Failure, FailureKind, Status, Step, Window};
 /// Bytes of the wire: an argument, a variable.
 pub use serde_bytes::ByteBuf as Bytes;

@@ -7,8 +7,8 @@ use super::output::{bytes, table};
 use super::progress::Shown;
 use super::start::fetch;
 use crate::catalog::{Environment, display_name, official};
-use pyro_oci::{Image, ImageSummary, import};
-use pyro_workspace::Home;
+use pyro_oci::{ExportFormat, Image, ImageSummary, Prune, export, import};
+use pyro_workspace::{Home, in_use, reap};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -28,6 +28,10 @@ enum Verb {
     Pull(Named),
     /// Digests, platform, configuration and layers of an installed image
     Inspect(Named),
+    /// Remove what nothing refers to: partial downloads, layers, caches
+    Prune(PruneArgs),
+    /// Write an installed image to a new file or directory
+    Export(ExportArgs),
     /// Install an image from a file or directory
     Import(ImportArgs),
     /// Forget an installed image; `prune` then frees its space
@@ -53,6 +57,54 @@ struct ImportArgs {
     tag: Option<String>,
 }
 
+/// Arguments of `pyro env prune`.
+#[derive(Debug, clap::Args)]
+struct PruneArgs {
+    /// Also every image that no workspace uses
+    #[arg(long)]
+    all: bool,
+    /// Only tell what would go
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Arguments of `pyro env export`.
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    named: Named,
+    /// Where nothing is yet
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Form of the file
+    #[arg(long, value_enum, default_value_t = Format::OciArchive)]
+    format: Format,
+}
+
+/// Forms of exported images.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// A tar with an OCI image layout
+    OciArchive,
+    /// A directory with an OCI image layout
+    OciDir,
+    /// What docker load reads
+    DockerArchive,
+    /// A tar with the files of the image
+    Rootfs,
+}
+
+impl From<Format> for ExportFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::OciArchive => Self::OciArchive,
+            Format::OciDir => Self::OciDirectory,
+            Format::DockerArchive => Self::DockerArchive,
+            Format::Rootfs => Self::Root,
+        }
+    }
+}
+
 /// Runs `pyro env`.
 ///
 /// # Errors
@@ -62,6 +114,8 @@ pub fn run(context: &Context, args: EnvArgs) -> Result<Exit, CliError> {
         Verb::List => list(context),
         Verb::Pull(named) => pull(context, &named),
         Verb::Inspect(named) => inspect(context, &named),
+        Verb::Prune(args) => prune(context, &args),
+        Verb::Export(args) => send(context, &args),
         Verb::Import(args) => bring(context, &args),
         Verb::Rm(named) => remove(context, &named),
     }
@@ -171,6 +225,44 @@ fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
     let name = environment.to_string();
     context.out.result(&json!({ "removed": name }), || {
         format!("{name} is no longer installed; pyro env prune frees its space\n")
+    })?;
+    Ok(Exit::Done)
+}
+
+fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
+    let home = context.home()?;
+    let failed = |error| CliError::new("store", error);
+    // A killed `run` needs nothing any more.
+    reap(&home);
+    // From here on nobody can start to use an image; only then is it known what is in use.
+    let sweep = home.store().sweep().map_err(failed)?;
+    let in_use = in_use(&home).map_err(|error| {
+        CliError::new("workspace", error).hint("nothing was removed: what that workspace needs is unknown")
+    })?;
+    let what = Prune { all: args.all, dry_run: args.dry_run };
+    let pruned = sweep.prune(what, &in_use).map_err(failed)?;
+    let result = json!({ "dry_run": args.dry_run, "freed_bytes": pruned.bytes, "items": pruned.items });
+    context.out.result(&result, || {
+        let kind = |item| serde_json::to_value(item).ok().as_ref().map(word).unwrap_or_default();
+        let row = |item: &pyro_oci::PrunedItem| vec![kind(item.kind), bytes(item.bytes), item.name.clone()];
+        let rows: Vec<Vec<String>> = pruned.items.iter().map(row).collect();
+        let listed = if rows.is_empty() { String::new() } else { table(&["KIND", "SIZE", "NAME"], &rows) };
+        let verb = if args.dry_run { "would free" } else { "freed" };
+        format!("{listed}{verb} {}\n", bytes(pruned.bytes))
+    })?;
+    Ok(Exit::Done)
+}
+
+fn send(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
+    let environment = parse(&args.named.environment)?;
+    let home = context.home()?;
+    let image = find(&home, &environment)?;
+    let shown = Shown::new(context.out);
+    export(home.store(), &image, &args.file, args.format.into(), &shown)
+        .map_err(|error| CliError::new("export", error).hint("choose a FILE that does not exist, on a disk with room"))?;
+    let file = args.file.display().to_string();
+    context.out.result(&json!({ "exported": environment.to_string(), "file": file }), || {
+        format!("{environment} is in {file}\n")
     })?;
     Ok(Exit::Done)
 }
