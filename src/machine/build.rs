@@ -15,7 +15,8 @@ fn main() {
     for name in ["absent", "monitor"] {
         let mut text = String::from("&[");
         for step in &filters[name] {
-            write!(text, "({},{},{},{}),", step.code, step.jt, step.jf, step.k).expect("strings take all text");
+            write!(text, "({},{},{},{}),", step.code, step.jt, step.jf, step.k)
+                .expect("strings take all text");
         }
         text.push(']');
         fs::write(Path::new(&out).join(format!("{name}.rs")), text).expect("cargo made OUT_DIR writable");

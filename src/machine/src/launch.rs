@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,7 +37,7 @@ const TAIL_BYTES: u64 = 16 << 10;
 const TAIL_LINES: usize = 20;
 
 /// How much of the program's own error output is kept: enough for a dynamic linker's complaint.
-const COMPLAINT_MAX: u64 = 2 << 10;
+const COMPLAINT_MAX: usize = 2 << 10;
 
 /// Why there is no machine.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +103,7 @@ pub fn launch(program: &Path, spec: &Spec) -> Result<Machine, LaunchError> {
     let (ours, theirs) = UnixStream::pair().map_err(LaunchError::Prepare)?;
     let complaint = memfd_create("pyro-machine", MemfdFlags::CLOEXEC)
         .map_err(|error| LaunchError::Prepare(error.into()))?;
-    let mut complaint = File::from(complaint);
+    let complaint = File::from(complaint);
     let child = Command::new(program)
         .env_clear()
         .current_dir("/")
@@ -117,7 +118,6 @@ pub fn launch(program: &Path, spec: &Spec) -> Result<Machine, LaunchError> {
     let mut line = serde_json::to_vec(spec).expect("a spec has only plain fields");
     line.push(b'\n');
     (&ours).write_all(&line).map_err(LaunchError::Tell)?;
-    complaint.seek(SeekFrom::Start(0)).map_err(LaunchError::Prepare)?;
     let inbox = Mutex::new(Inbox { partial: Vec::new(), reports: vec![spawned] });
     Ok(Machine { pidfd, channel: ours, complaint, inbox, end: OnceLock::new() })
 }
@@ -204,8 +204,7 @@ impl Machine {
             _ => None,
         };
         self.reports(|reports| reports.iter().rev().find_map(said)).unwrap_or_else(|| {
-            let mut text = String::new();
-            let _ = (&self.complaint).take(COMPLAINT_MAX).read_to_string(&mut text);
+            let mut text = self.complaint();
             if text.is_empty()
                 && let Ok(Some(status)) = status
             {
@@ -213,6 +212,14 @@ impl Machine {
             }
             End { reason: Reason::Vanished(text.trim().into()), console: Vec::new(), peak_kib: 0 }
         })
+    }
+
+    /// The beginning of what the program wrote to its error output. From the start, whatever the
+    /// position is: the program shares it and has moved it.
+    fn complaint(&self) -> String {
+        let mut bytes = [0; COMPLAINT_MAX];
+        let length = self.complaint.read_at(&mut bytes, 0).unwrap_or_default();
+        String::from_utf8_lossy(&bytes[..length]).into_owned()
     }
 }
 

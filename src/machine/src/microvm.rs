@@ -4,7 +4,7 @@
 //! `enter` hands over to libkrun. Each consumes the last.
 
 use crate::krun::context::{Context, Dialer};
-use pyro_machine::confine::{Access, Inside, Jail, Limits, namespaces::Owner};
+use pyro_machine::confine::{Access, Jail, Limits, namespaces::Owner};
 use pyro_machine::report::{Failure, Report};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, READY_SOCKET};
 use std::convert::Infallible;
@@ -68,8 +68,8 @@ fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
 
 impl<'a> Open<'a> {
     fn confine(self) -> Result<Confined<'a>, Failure> {
-        let inside: Inside = self.jail.enter()?;
-        tell(&Report::Confined(inside.seal(&self.limits)?));
+        let confinement = self.jail.enter()?.restrict(&self.limits)?.filter()?;
+        tell(&Report::Confined(confinement));
         tell(&Report::stage("confined"));
         Ok(Confined { spec: self.spec, context: self.context })
     }

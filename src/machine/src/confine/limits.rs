@@ -7,7 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// Descriptors: each connection to the agent takes one or two, each device a handful.
 const FILES: u64 = 4096;
 
-/// Threads besides the virtual processors: one a device that has a worker, and the main one.
+/// Threads besides the virtual processors: one a device that has a worker, and the main one. The
+/// kernel does not count those of the host's root.
 const THREADS: u64 = 64;
 
 /// What differs between monitors.

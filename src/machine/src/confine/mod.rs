@@ -6,8 +6,8 @@
 //! that holds nothing else, Landlock on top of it, no capabilities and limits, a list of system
 //! calls. None of it needs root.
 //!
-//! The steps are types: [`Jail`] → [`Jail::enter`] → [`Inside`] → [`Inside::seal`]. Nothing but the
-//! descriptors that were open before is left of the host after the last.
+//! The steps are types: [`Jail`] → [`Jail::enter`] → [`Inside::restrict`] → [`Restricted::filter`].
+//! Nothing but the descriptors that were open before is left of the host after the last.
 
 mod jail;
 mod landlock;
@@ -22,24 +22,42 @@ pub use limits::Limits;
 use crate::report::{Confinement, Failure};
 use std::fmt::Display;
 
-/// A process whose root is the jail, and which can still be restricted further.
+/// A process whose root is the jail, and which has its powers still.
 #[derive(Debug)]
-#[must_use = "a jail that is not sealed is half a jail"]
+#[must_use = "a jail with powers is half a jail"]
 pub struct Inside {
     rules: Vec<(String, Access)>,
 }
 
+/// A process in the jail without powers, which may still try every system call.
+#[derive(Debug)]
+#[must_use = "a jail without a filter leaves the whole kernel to attack"]
+pub struct Restricted {
+    confinement: Confinement,
+}
+
 impl Inside {
-    /// Gives up everything else, for good.
+    /// Gives up capabilities and whatever a new program or a debugger could bring, and sets limits,
+    /// for good.
     ///
     /// # Errors
     /// The step that failed.
-    pub fn seal(self, limits: &Limits) -> Result<Confinement, Failure> {
+    pub fn restrict(self, limits: &Limits) -> Result<Restricted, Failure> {
         limits.apply()?;
         privileges::drop_all()?;
         let landlock = landlock::restrict(&self.rules)?;
+        Ok(Restricted { confinement: Confinement { landlock } })
+    }
+}
+
+impl Restricted {
+    /// Gives up all system calls that a monitor does not need, for good.
+    ///
+    /// # Errors
+    /// If the kernel takes no filter.
+    pub fn filter(self) -> Result<Confinement, Failure> {
         seccomp::install()?;
-        Ok(Confinement { landlock })
+        Ok(self.confinement)
     }
 }
 

@@ -27,10 +27,13 @@ const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 /// What libkrun says when KVM gives up on a processor.
 const KVM_GAVE_UP: [&str; 2] = ["KVM_EXIT_INTERNAL_ERROR", "KVM_EXIT_FAIL_ENTRY"];
 
+/// Exit status of a monitor that has panicked.
+const PANICKED: i32 = 101;
+
 /// Runs the microVM of `spec` to its end, or until `owner` hangs up.
 pub fn run(spec: &MicroVm, owner: &UnixStream) -> End {
     match start(spec, owner) {
-        Ok(watch) => watch.to_the_end(),
+        Ok(watch) => watch.follow(),
         Err(failure) => End { reason: Reason::NotStarted(failure), console: Vec::new(), peak_kib: 0 },
     }
 }
@@ -59,6 +62,7 @@ fn start<'a>(spec: &MicroVm, owner: &'a UnixStream) -> Result<Watch<'a>, Failure
     let monitor =
         Clone { namespaces: namespaces::FLAGS.bits().into(), cgroup: None, parents: output.as_fd() };
     let child = monitor.run(|| {
+        end_on_panic();
         let Err(failure) = attach(&input).and_then(|()| microvm::become_machine(spec, user));
         microvm::tell(&Report::Failed(failure));
         1
@@ -77,6 +81,17 @@ fn start<'a>(spec: &MicroVm, owner: &'a UnixStream) -> Result<Watch<'a>, Failure
     })
 }
 
+/// In the child: a thread of libkrun that panics must not leave half a machine behind, nor unwind
+/// into what the parent was doing.
+#[expect(clippy::exit, reason = "the forked process has no main to return to")]
+fn end_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.to_string().replace('\n', " ");
+        let _ = std::io::stderr().write_all(format!("{message}\n").as_bytes());
+        std::process::exit(PANICKED)
+    }));
+}
+
 /// In the child: standard output and error go into the pipe, and nothing else stays open.
 fn attach(input: &OwnedFd) -> Result<(), Failure> {
     let null = named("open /dev/null", std::fs::File::open("/dev/null"))?;
@@ -88,7 +103,7 @@ fn attach(input: &OwnedFd) -> Result<(), Failure> {
 }
 
 impl Watch<'_> {
-    fn to_the_end(mut self) -> End {
+    fn follow(mut self) -> End {
         let status = loop {
             let looking = self.vitals == Vitals::Unknown && self.reason.is_none();
             let mut fds = [
