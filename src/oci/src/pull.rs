@@ -30,7 +30,7 @@ const CONCURRENCY_MAX: usize = 16;
 pub enum PullError {
     /// The name is one of a local image.
     #[error("{0} is an image of this store alone; there is no registry to pull it from")]
-    Local(Reference),
+    Local(Box<Reference>),
     /// A registry did not give what was asked for.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -38,7 +38,7 @@ pub enum PullError {
     #[error("{reference}: {source}")]
     Manifest {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What is wrong with it.
         source: ManifestError,
     },
@@ -79,7 +79,7 @@ pub fn pull(
     progress: &dyn Progress,
 ) -> Result<Image, PullError> {
     if source.is_local() {
-        return Err(PullError::Local(source.clone()));
+        return Err(PullError::Local(source.clone().into()));
     }
     let _hold = store.hold()?;
     let network = Network::new(config)?;
@@ -133,7 +133,7 @@ impl Pull<'_> {
     }
 
     fn resolve(&self) -> Result<Resolved, PullError> {
-        let unfit = |source| PullError::Manifest { reference: self.reference.clone(), source };
+        let unfit = |source| PullError::Manifest { reference: self.reference.clone().into(), source };
         let wanted = match self.reference.digest() {
             Some(digest) => Wanted::Digest(digest),
             None => Wanted::Tag(self.reference.tag().expect("a reference has a tag or a digest")),

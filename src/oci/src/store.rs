@@ -71,13 +71,13 @@ pub enum StoreError {
     #[error("{reference} is incomplete: blob {digest} is missing")]
     Missing {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The blob.
         digest: Digest,
     },
     /// No such image.
     #[error("{0} is not in the store")]
-    NotFound(Reference),
+    NotFound(Box<Reference>),
 }
 
 /// A promise that no blob is removed until it is dropped.
@@ -290,7 +290,8 @@ impl Store {
     pub fn tag(&self, image: &Image, reference: &Reference) -> Result<Image, StoreError> {
         let _hold = self.hold()?;
         let path = self.blob(&image.manifest);
-        let size = fs::metadata(&path).map_err(|_| StoreError::NotFound(image.reference.clone()))?.len();
+        let size =
+            fs::metadata(&path).map_err(|_| StoreError::NotFound(image.reference.clone().into()))?.len();
         self.name(reference, Blob { digest: image.manifest, size }, image.source)?;
         Ok(Image { reference: reference.clone(), ..image.clone() })
     }
@@ -417,7 +418,9 @@ impl Store {
             match fs::metadata(&path) {
                 Ok(file) if file.len() == layer.size => {}
                 Ok(_) => return Err(damaged(&path, "it has another size than the manifest says")),
-                Err(_) => return Err(StoreError::Missing { reference, digest: layer.diff_id }),
+                Err(_) => {
+                    return Err(StoreError::Missing { reference: reference.into(), digest: layer.diff_id });
+                }
             }
         }
         Ok(Image {
@@ -440,7 +443,7 @@ impl Store {
             File::open(&path).and_then(|file| file.take(manifest::DOCUMENT_MAX + 1).read_to_end(&mut bytes));
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(StoreError::Missing { reference: reference.clone(), digest: *digest })
+                Err(StoreError::Missing { reference: reference.clone().into(), digest: *digest })
             }
             Err(error) => Err(FileError::at("read", &path)(error).into()),
             Ok(_) if Digest::of(&bytes) != *digest => {

@@ -4,7 +4,7 @@ use super::{BLOCK, ExportError, pad};
 use crate::{FileError, Image, Store, ingest};
 use pyro_layer::{Content, Device, Node, NodeKind, Part, Toc, flatten};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     fs::File,
     io::{self, Write},
     os::unix::fs::FileExt as _,
@@ -58,10 +58,11 @@ pub(super) fn write(
         header(out, visit.node, &name, kind, target, size).map_err(failed)?;
         if let Some(content) = content.filter(|_| size > 0) {
             let key = (content.layer, content.payload.part);
-            if !parts.contains_key(&key) {
-                parts.insert(key, open(store, image, content)?);
-            }
-            copy(&parts[&key], content, out).map_err(failed)?;
+            let part = match parts.entry(key) {
+                Entry::Occupied(part) => part.into_mut(),
+                Entry::Vacant(place) => place.insert(open(store, image, content)?),
+            };
+            copy(part, content, out).map_err(failed)?;
             pad(out, size).map_err(failed)?;
         }
     }
