@@ -1,5 +1,7 @@
 //! What there is in the jail: files, processes, sockets, descriptors, powers.
 
+#![allow(clippy::disallowed_types, reason = "to see that the jail has no network, one must try")]
+
 use crate::prisoner::{DISK, LIMITS, Starter, imprison, starters};
 use crate::trial;
 use libtest_mimic::Trial;
