@@ -1,7 +1,11 @@
 //! The jail, looked at from inside by the same code that the monitor is confined with.
 //!
 //! Forking needs a process without threads, so the tests run on the main thread, one after another.
-#![allow(clippy::unwrap_used, reason = "clippy knows tests by an attribute that these do without")]
+#![allow(
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "clippy knows tests by an attribute that these do without"
+)]
 
 mod calls;
 mod prisoner;
