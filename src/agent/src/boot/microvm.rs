@@ -21,6 +21,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::path::Path;
 
+const BOOT: &str = "/dev/vda";
 const IMAGE: &str = "/dev/vdb";
 const WRITABLE: &str = "/dev/vdc";
 const DELTA: &str = "/dev/vdd";
@@ -42,7 +43,10 @@ const HOSTNAME: &str = "pyro";
 /// # Errors
 /// The step that failed.
 pub fn assemble(log: &mut Log) -> Result<(), StepError> {
-    attach("devtmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755")?;
+    // The stock kernel has mounted this one by itself, and does not do so twice in a place.
+    if !Path::new(BOOT).exists() {
+        attach("devtmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755")?;
+    }
     attach("proc", "/proc", DATA_ONLY, c"")?;
     attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")?;
     let hostname = hostname();
@@ -98,7 +102,8 @@ fn overlay(lower: &str) -> Result<(), StepError> {
          redirect_dir=off,metacopy=off,index=off,xino=off"
     );
     let options = CString::new(options).expect("mount points have no zero byte");
-    mount("overlay", ROOT, "overlay", MountFlags::NOATIME, Some(options.as_c_str())).step("mount the root")?;
+    mount("overlay", ROOT, "overlay", MountFlags::NOATIME, Some(options.as_c_str()))
+        .step("mount the root")?;
     // On the disk, where builds have room, but beside the layer, which it is no part of.
     let tmp = format!("{ROOT}/tmp");
     directory(&tmp, 0o1777)?;
