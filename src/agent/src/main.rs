@@ -19,6 +19,8 @@ mod wire;
 use boot::Place;
 
 fn main() {
+    // What `ps` shows; the program's file has no name where the launcher keeps it in memory.
+    let _ = rustix::thread::set_name(c"pyro-agent");
     let place = Place::from_arguments(std::env::args_os());
     let mut log = ready::Log::default();
     match place.boot(&mut log) {

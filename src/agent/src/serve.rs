@@ -84,6 +84,7 @@ fn converse(socket: OwnedFd) {
         Ok(None) => {}
         Err(failure) => exec::fail(&mut wire, failure),
     }
+    wire.linger();
 }
 
 /// The first frame; `None` if the peer left without one.

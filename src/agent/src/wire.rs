@@ -2,13 +2,18 @@
 
 use pyro_protocol::frame::{self, FRAME_MAX, FrameError};
 use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use serde::{Serialize, de::DeserializeOwned};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most bytes taken from the socket at once.
 const READ_MAX: usize = 64 << 10;
+
+/// How long a peer that got the last frame may take to send the next bytes, or to hang up.
+const LINGER: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Length of a frame's head.
 const HEAD: usize = 4;
@@ -61,6 +66,24 @@ impl Wire {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) | Err(Errno::INTR | Errno::AGAIN) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// After the last frame: waits for the peer to hang up, and throws away what it still sends.
+    /// To close a socket with something unread in it resets the connection, and the peer may then
+    /// lose what it has not read yet.
+    pub fn linger(&mut self) {
+        if shutdown(&self.socket, Shutdown::Write).is_err() {
+            return;
+        }
+        loop {
+            self.received.clear();
+            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&LINGER)) {
+                Ok(0) => return,
+                Ok(_) if self.fill().is_err() => return,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
         }
     }
 

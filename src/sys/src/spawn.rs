@@ -228,9 +228,13 @@ fn give_up(reporter: BorrowedFd<'_>, stage: Stage, error: Errno) -> ! {
 /// Gives every signal its default meaning and unblocks it: what is ignored or blocked would be
 /// inherited through exec, and Rust ignores SIGPIPE.
 fn reset_signals() {
+    /// `struct sigaction` as the kernel has it, with a mask of eight bytes. All zeros is SIG_DFL.
+    const DEFAULT: [u64; 4] = [0; 4];
     for signal in 1..=SIGNAL_MAX {
-        // SAFETY: SIG_DFL runs no code. Numbers that cannot be changed fail, which changes nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // Not through libc, which keeps two signals to itself that a parent may have ignored.
+        // SAFETY: the kernel reads one struct from `DEFAULT`. SIG_DFL runs no code. Numbers that
+        // cannot be changed fail, which changes nothing.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), ptr::null_mut::<u64>(), 8) };
     }
     let mut none = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: `sigemptyset` fills the set it is given.

@@ -1,4 +1,10 @@
-//! Machines of namespaces, driven over their real socket.
+//! Machines of namespaces: the real launcher, the real agent, over their real socket.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "what cannot be tested here is said aloud")]
 
 mod commands;
+mod endurance;
+mod isolation;
+mod streams;
 mod support;

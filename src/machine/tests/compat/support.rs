@@ -1,18 +1,28 @@
 //! A machine of namespaces to talk to: a root made of busybox, the real launcher, the real agent.
 
-use pyro_machine::spec::{AGENT_SOCKET, Namespaces, READY_SOCKET};
+use pyro_machine::launch;
+use pyro_machine::spec::{AGENT_SOCKET, Namespaces, READY_SOCKET, Spec};
 use pyro_protocol::{Ended, Exec, Failure, Input, Ready, Reply, Request, Status, frame};
+use rustix::event::{PollFd, PollFlags, poll};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use tempfile::TempDir;
 
 /// A user that owns nothing on the host.
 pub const ORDINARY: u32 = 54_321;
 
-static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Held while programs are written or started. A child that another thread forks in between would
+/// hold open for writing, until it executes, what is to be executed.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Who starts the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,74 +55,35 @@ pub fn with_machines(test: impl Fn(&Machine)) {
 /// A running machine. Dropping it hangs up, and awaits its end.
 pub struct Machine {
     pub owner: Owner,
-    pub directory: PathBuf,
     pub ready: Ready,
-    pub launcher: Child,
+    pub launched: launch::Machine,
+    pub directory: TempDir,
 }
 
 impl Machine {
     pub fn start(owner: Owner) -> Self {
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let directory = std::env::temp_dir().join(format!("pyro-compat-{}-{number}", std::process::id()));
-        fs::create_dir(&directory).unwrap();
-        for part in ["writable", "run"] {
-            fs::create_dir(directory.join(part)).unwrap();
-        }
-        busybox_root(&directory.join("lower"));
-        let agent = directory.join("agent");
-        let built = std::env::var_os("PYRO_AGENT").expect("PYRO_AGENT is the path of the static agent");
-        fs::copy(built, &agent).unwrap();
-        let spec = Namespaces {
-            agent,
-            lower: vec![directory.join("lower")],
-            writable: directory.join("writable"),
-            mem_mib: 512,
-            vcpus: 1,
-            run_dir: directory.join("run"),
-            console: directory.join("console"),
-            hostname: "testbed".to_owned(),
+        let directory = tempfile::tempdir().unwrap();
+        let spec = lay_out(directory.path());
+        Self::from_spec(owner, directory, spec)
+    }
+
+    /// Starts a machine whose files are all in `directory`.
+    pub fn from_spec(owner: Owner, directory: TempDir, spec: Namespaces) -> Self {
+        let listener = UnixListener::bind(spec.run_dir.join(READY_SOCKET)).unwrap();
+        let launched = {
+            let _alone = alone();
+            launch::launch(&program(owner, directory.path()), &Spec::Namespaces(spec)).unwrap()
         };
-        let listener = UnixListener::bind(directory.join("run").join(READY_SOCKET)).unwrap();
-        let root = rustix::process::geteuid().is_root();
-        let mut command = if root && owner == Owner::Ordinary {
-            let id = ORDINARY.to_string();
-            assert!(
-                Command::new("chown")
-                    .args(["-R", &format!("{id}:{id}")])
-                    .arg(&directory)
-                    .status()
-                    .unwrap()
-                    .success()
-            );
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", &id, "--regid", &id, "--clear-groups"]).arg(launcher());
-            command
-        } else {
-            Command::new(launcher())
-        };
-        let mut launcher = command.stdin(Stdio::piped()).spawn().unwrap();
-        serde_json::to_writer(launcher.stdin.as_mut().unwrap(), &spec).unwrap();
-        use std::io::Write;
-        launcher.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let stream = loop {
-            match listener.accept() {
-                Ok((stream, _)) => break stream,
-                Err(_) => {
-                    if let Some(status) = launcher.try_wait().unwrap() {
-                        panic!("the launcher ended with {status}");
-                    }
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
-            }
-        };
-        stream.set_nonblocking(false).unwrap();
-        let ready: Ready = frame::read(&stream).unwrap_or_else(|error| {
-            panic!("the agent did not report: {error}; the launcher: {:?}", launcher.wait())
-        });
+        let ready = await_ready(&listener, &launched)
+            .unwrap_or_else(|| panic!("a machine of {owner:?} did not start: {}", launched.end()));
         assert_eq!(ready.problem, None);
         assert_eq!(ready.build, pyro_protocol::BUILD_ID);
-        Self { owner, directory, ready, launcher }
+        Self { owner, ready, launched, directory }
+    }
+
+    /// A path in the machine's directory on the host.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Connects and asks for a command.
@@ -124,7 +95,7 @@ impl Machine {
 
     /// A connection on which nothing was said yet.
     pub fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.directory.join("run").join(AGENT_SOCKET)).unwrap()
+        UnixStream::connect(self.path("run").join(AGENT_SOCKET)).unwrap()
     }
 
     /// Runs a command to its end.
@@ -132,9 +103,33 @@ impl Machine {
         self.begin(exec).outcome()
     }
 
+    /// Runs a command if the agent takes it.
+    pub fn try_run(&self, exec: Exec) -> Option<Outcome> {
+        let stream = self.connect();
+        frame::write(&stream, &Request::Exec(exec)).ok()?;
+        let outcome = Session { stream }.outcome();
+        (!matches!(outcome.end, End::Cut)).then_some(outcome)
+    }
+
     /// Runs a shell script to its end.
     pub fn sh(&self, script: &str) -> Outcome {
         self.run(sh(script))
+    }
+
+    /// Whether a process has exactly this command line.
+    pub fn is_running(&self, command: &str) -> bool {
+        self.text("ps -o args").lines().any(|line| line.trim() == command)
+    }
+
+    /// Waits for the end of something that nobody reports, and that would go on for long.
+    pub fn until_gone(&self, command: &str) {
+        for _ in 0..500 {
+            if !self.is_running(command) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("'{command}' still runs");
     }
 
     /// What a script prints, which must succeed.
@@ -147,12 +142,59 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        drop(self.launcher.stdin.take());
-        let _ = self.launcher.wait();
-        // Modes that were set inside may keep an owner out of its own directories.
-        let _ = Command::new("chmod").args(["-R", "u+rwx"]).arg(&self.directory).status();
-        fs::remove_dir_all(&self.directory).unwrap();
+        self.launched.kill();
+        // Overlayfs keeps this one from its owner, who is to delete it now.
+        let _ = fs::set_permissions(self.path("writable/work/work"), fs::Permissions::from_mode(0o700));
     }
+}
+
+/// What the agent says, unless the launcher ends before it says anything.
+fn await_ready(listener: &UnixListener, launched: &launch::Machine) -> Option<Ready> {
+    let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::new(launched, PollFlags::IN)];
+    poll(&mut fds, None).unwrap();
+    let connected = !fds[0].revents().is_empty();
+    connected.then(|| frame::read(listener.accept().unwrap().0).ok()).flatten()
+}
+
+/// Makes what a machine of busybox needs, and says where it is.
+pub fn lay_out(directory: &Path) -> Namespaces {
+    let _alone = alone();
+    for part in ["writable", "run"] {
+        fs::create_dir(directory.join(part)).unwrap();
+    }
+    busybox_root(&directory.join("lower"));
+    let agent = std::env::var_os("PYRO_AGENT").expect("PYRO_AGENT is the path of the static agent");
+    fs::copy(agent, directory.join("agent")).unwrap();
+    Namespaces {
+        agent: directory.join("agent"),
+        lower: vec![directory.join("lower")],
+        writable: directory.join("writable"),
+        mem_mib: 512,
+        vcpus: 1,
+        run_dir: directory.join("run"),
+        console: directory.join("console"),
+        hostname: "testbed".to_owned(),
+    }
+}
+
+/// The launcher as `owner` starts it, to whom everything in `directory` is given.
+pub fn program(owner: Owner, directory: &Path) -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_pyro-machine"));
+    if owner == Owner::Root || !rustix::process::geteuid().is_root() {
+        return program.to_owned();
+    }
+    // The ordinary user may not be able to look into the directory of the build.
+    let copy = directory.join("pyro-machine");
+    fs::copy(program, &copy).unwrap();
+    let id = ORDINARY.to_string();
+    let script = directory.join("as-ordinary-user");
+    let line =
+        format!("#!/bin/sh\nexec setpriv --reuid {id} --regid {id} --clear-groups {}\n", copy.display());
+    fs::write(&script, line).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let given = Command::new("chown").args(["-hR", &format!("{id}:{id}")]).arg(directory).status();
+    assert!(given.unwrap().success());
+    script
 }
 
 /// A request to run `script`.
@@ -258,10 +300,6 @@ impl Outcome {
     }
 }
 
-fn launcher() -> &'static str {
-    env!("CARGO_BIN_EXE_pyro-machine")
-}
-
 /// A root directory with busybox and a user database.
 fn busybox_root(root: &Path) {
     for directory in ["bin", "dev", "etc", "home/ann", "proc", "root", "run", "sys", "tmp", "usr/bin"] {
@@ -278,12 +316,12 @@ fn busybox_root(root: &Path) {
         .unwrap();
     fs::write(root.join("etc/group"), "root:x:0:\nann:x:1000:\ncrew:x:2000:ann\n").unwrap();
     fs::write(root.join("etc/hosts"), "").unwrap();
-    program(root, "not-a-program", "nonsense\n", 0o755);
-    program(root, "no-interpreter", "#!/no/such/interpreter\n", 0o755);
-    program(root, "not-executable", "#!/bin/sh\n", 0o644);
+    file(root, "not-a-program", "nonsense\n", 0o755);
+    file(root, "no-interpreter", "#!/no/such/interpreter\n", 0o755);
+    file(root, "not-executable", "#!/bin/sh\n", 0o644);
 }
 
-fn program(root: &Path, name: &str, text: &str, mode: u32) {
+fn file(root: &Path, name: &str, text: &str, mode: u32) {
     let path = root.join("bin").join(name);
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
