@@ -2,72 +2,76 @@
 
 use crate::support::{Pyro, cases};
 
+fn pyro() -> Pyro {
+    Pyro::new(&[], "guest_vsock")
+}
+
 #[test]
 fn a_command_prints_and_its_machine_is_gone() {
-    cases::a_command_prints_and_its_machine_is_gone(&Pyro::microvm());
+    cases::a_command_prints_and_its_machine_is_gone(&pyro());
 }
 
 #[test]
 fn exit_statuses_come_through() {
-    cases::exit_statuses_come_through(&Pyro::microvm());
+    cases::exit_statuses_come_through(&pyro());
 }
 
 #[test]
 fn streams_are_separate_and_binary_safe() {
-    cases::streams_are_separate_and_binary_safe(&Pyro::microvm());
+    cases::streams_are_separate_and_binary_safe(&pyro());
 }
 
 #[test]
 fn input_is_passed_only_when_asked_for() {
-    cases::input_is_passed_only_when_asked_for(&Pyro::microvm());
+    cases::input_is_passed_only_when_asked_for(&pyro());
 }
 
 #[test]
 fn a_timeout_kills_the_whole_group() {
-    cases::a_timeout_kills_the_whole_group(&Pyro::microvm());
+    cases::a_timeout_kills_the_whole_group(&pyro());
 }
 
 #[test]
 fn a_background_process_does_not_hold_the_end_back() {
-    cases::a_background_process_does_not_hold_the_end_back(&Pyro::microvm());
+    cases::a_background_process_does_not_hold_the_end_back(&pyro());
 }
 
 #[test]
 fn json_is_one_sorted_object() {
-    cases::json_is_one_sorted_object(&Pyro::microvm());
+    cases::json_is_one_sorted_object(&pyro());
 }
 
 #[test]
 fn environment_directory_and_user_are_the_images_or_ours() {
-    cases::environment_directory_and_user_are_the_images_or_ours(&Pyro::microvm());
+    cases::environment_directory_and_user_are_the_images_or_ours(&pyro());
 }
 
 #[test]
 fn the_root_looks_like_linux() {
-    cases::the_root_looks_like_linux(&Pyro::microvm());
+    cases::the_root_looks_like_linux(&pyro());
 }
 
 #[test]
 fn nothing_of_one_machine_is_in_the_next() {
-    cases::nothing_of_one_machine_is_in_the_next(&Pyro::microvm());
+    cases::nothing_of_one_machine_is_in_the_next(&pyro());
 }
 
 #[test]
 fn a_terminal_is_one() {
-    cases::a_terminal_is_one(&Pyro::microvm());
+    cases::a_terminal_is_one(&pyro());
 }
 
 #[test]
 fn much_output_arrives_whole() {
-    cases::much_output_arrives_whole(&Pyro::microvm());
+    cases::much_output_arrives_whole(&pyro());
 }
 
 #[test]
 fn a_signal_leaves_nothing_behind() {
-    cases::a_signal_leaves_nothing_behind(&Pyro::microvm());
+    cases::a_signal_leaves_nothing_behind(&pyro());
 }
 
 #[test]
 fn a_killed_pyro_takes_its_machine_along() {
-    cases::a_killed_pyro_takes_its_machine_along(&Pyro::microvm());
+    cases::a_killed_pyro_takes_its_machine_along(&pyro());
 }

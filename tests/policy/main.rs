@@ -47,7 +47,8 @@ fn cargo_tree(package: &str, more: &[&str]) -> BTreeSet<String> {
 fn crates_depend_on_each_other_only_as_drawn() {
     for (package, allowed) in EDGES {
         let direct = cargo_tree(package, &["--depth", "1"]);
-        let ours: Vec<&str> = direct.iter().map(String::as_str).filter(|name| name.starts_with("pyro-")).collect();
+        let ours: Vec<&str> =
+            direct.iter().map(String::as_str).filter(|name| name.starts_with("pyro-")).collect();
         assert_eq!(&ours, allowed, "{package}");
     }
 }

@@ -6,12 +6,15 @@ use std::time::Duration;
 pub fn a_command_prints_and_its_machine_is_gone(pyro: &Pyro) {
     let ran = pyro.run(&[], &["git", "--version"]).ended(0);
     assert!(ran.stdout.starts_with("git version 2."), "{ran:?}");
-    let summary = format!("[run] environment={ENVIRONMENT} execution_mode={} exit_code=0 ", pyro.execution_mode);
+    let summary =
+        format!("[run] environment={ENVIRONMENT} execution_mode={} exit_code=0 ", pyro.execution_mode);
     assert!(ran.stderr.contains(&summary), "{ran:?}");
 }
 
 pub fn exit_statuses_come_through(pyro: &Pyro) {
-    for (script, code) in [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill $$", 143)] {
+    for (script, code) in
+        [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill $$", 143)]
+    {
         pyro.sh(script).ended(code);
     }
     let ran = pyro.run(&[], &["no-such-program"]).ended(127);
@@ -65,8 +68,12 @@ pub fn json_is_one_sorted_object(pyro: &Pyro) {
 }
 
 pub fn environment_directory_and_user_are_the_images_or_ours(pyro: &Pyro) {
-    let ran = pyro.run(&["--env", "A=b c", "--env", "EMPTY="], &["sh", "-c", "echo \"$A|$EMPTY|$HOME|$PATH\""]);
-    assert_eq!(ran.ended(0).stdout, "b c||/root|/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+    let ran =
+        pyro.run(&["--env", "A=b c", "--env", "EMPTY="], &["sh", "-c", "echo \"$A|$EMPTY|$HOME|$PATH\""]);
+    assert_eq!(
+        ran.ended(0).stdout,
+        "b c||/root|/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+    );
     // Nothing of our own environment is in it.
     let output = pyro.run_command(&[], &["env"]).env("LEAKED", "yes").output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stdout).contains("LEAKED"));

@@ -55,25 +55,11 @@ impl std::fmt::Debug for Ran {
 }
 
 impl Pyro {
-    /// On namespaces of this host.
-    pub fn host_compat() -> Self {
-        Self::new(&["--allow-host-compat"], "host_compat")
-    }
-
-    /// On microVMs, and on nothing else.
-    pub fn microvm() -> Self {
-        Self::new(&[], "guest_vsock")
-    }
-
-    fn new(flags: &'static [&'static str], execution_mode: &'static str) -> Self {
+    /// Machines that `flags` ask for; results must say `execution_mode`.
+    pub fn new(flags: &'static [&'static str], execution_mode: &'static str) -> Self {
         let pyro = Self { home: shared_home(), flags, execution_mode };
         pyro.install();
         pyro
-    }
-
-    /// The state directory.
-    pub fn home(&self) -> &Path {
-        &self.home
     }
 
     /// `pyro WORDS…`.
@@ -122,17 +108,12 @@ impl Pyro {
         Ran::of(&output)
     }
 
-    /// Directories of workspaces that exist now.
-    pub fn workspaces(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.home.join("workspaces")) else { return Vec::new() };
-        entries.map(|entry| entry.expect("a directory entry").path()).collect()
-    }
-
     fn install(&self) {
         let lock = fs::File::create(self.home.join("test.lock")).expect("the home is writable");
         lock.lock().expect("a lock");
         if self.pyro(&["env", "inspect", ENVIRONMENT]).code != 0 {
-            let image = std::env::var("PYRO_TEST_IMAGE").expect("PYRO_TEST_IMAGE names an image; run `make test`");
+            let image =
+                std::env::var("PYRO_TEST_IMAGE").expect("PYRO_TEST_IMAGE names an image; run `make test`");
             self.pyro(&["env", "import", &image, "-t", ENVIRONMENT]).ended(0);
         }
     }
@@ -154,7 +135,8 @@ pub fn command(home: &Path) -> Command {
 /// One state directory for all tests of a run: commands are meant to share it.
 fn shared_home() -> PathBuf {
     // In the lab the target directory is read-only.
-    let home = std::env::var_os("PYRO_TEST_HOME").map_or_else(|| std::env::temp_dir().join("pyro-test"), PathBuf::from);
+    let home = std::env::var_os("PYRO_TEST_HOME")
+        .map_or_else(|| std::env::temp_dir().join("pyro-test"), PathBuf::from);
     fs::create_dir_all(&home).expect("a directory for state");
     home
 }

@@ -47,7 +47,8 @@ pub fn descendants(pid: u32) -> Vec<Process> {
 pub fn workspace_of(pid: u32) -> PathBuf {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
     let files = links.filter_map(|link| fs::read_link(link.path()).ok());
-    let mut locks = files.filter(|file| file.ends_with("lock") && file.to_string_lossy().contains("/workspaces/"));
+    let mut locks =
+        files.filter(|file| file.ends_with("lock") && file.to_string_lossy().contains("/workspaces/"));
     let lock = locks.next().expect("a running pyro holds the lock of its workspace");
     lock.parent().expect("a lock is in a directory").to_owned()
 }

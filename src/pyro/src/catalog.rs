@@ -98,7 +98,8 @@ impl fmt::Display for Environment {
 
 /// The name that users know the image installed under `reference` by.
 pub fn display_name(reference: &Reference) -> String {
-    let known = official().iter().find(|entry| entry.environment().is_ok_and(|known| known.local == *reference));
+    let known =
+        official().iter().find(|entry| entry.environment().is_ok_and(|known| known.local == *reference));
     known.map_or_else(|| reference.to_string(), |entry| entry.name.clone())
 }
 

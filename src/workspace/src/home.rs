@@ -39,9 +39,8 @@ impl Home {
             let path = path.to_owned();
             move |source| HomeError::Io { path, source }
         };
-        let make = |path: &Path| {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path))
-        };
+        let make =
+            |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path));
         make(root)?;
         let root = root.canonicalize().map_err(io_error(root))?;
         for part in ["cache", "lib", "workspaces"] {

@@ -85,7 +85,8 @@ impl TryFrom<String> for WorkspaceId {
 
     fn try_from(text: String) -> Result<Self, BadId> {
         let digits = text.strip_prefix("ws_").unwrap_or_default();
-        let valid = digits.len() == 12 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let valid =
+            digits.len() == 12 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if valid { Ok(Self(text)) } else { Err(BadId(text)) }
     }
 }

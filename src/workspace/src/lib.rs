@@ -19,13 +19,13 @@ mod workspace;
 
 pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
-pub use program::ProgramError;
 pub use in_use::in_use;
+pub use program::ProgramError;
 pub use pyro_protocol::{Ended, Exec, Failure, FailureKind, Status, Step, Window};
-/// Bytes of the wire: an argument, a variable.
-pub use serde_bytes::ByteBuf as Bytes;
 pub use record::{ExecutionMode, Record, RecordError, Resources};
 pub use running::{BOOT_MAX, Probed, Running, StartError, probe};
+/// Bytes of the wire: an argument, a variable.
+pub use serde_bytes::ByteBuf as Bytes;
 pub use session::{InputWriter, Session, SessionError, Stream};
 pub use until::{Cancel, Until, Woken};
 pub use upper::{DISK_MIB_MAX, DISK_MIB_MIN};

@@ -121,7 +121,12 @@ impl Running {
     ///
     /// # Errors
     /// [`StartError`]; then nothing runs, and the workspace is gone if it is ephemeral.
-    pub fn start(home: &Home, image: &Image, workspace: Workspace, until: Until<'_>) -> Result<Self, StartError> {
+    pub fn start(
+        home: &Home,
+        image: &Image,
+        workspace: Workspace,
+        until: Until<'_>,
+    ) -> Result<Self, StartError> {
         let run_dir = workspace.run_dir();
         let listener = listen(&run_dir, READY_SOCKET)?;
         let spec = spec(home, image, &workspace)?;

@@ -60,8 +60,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let armed = until_signal(context, &cancel);
     let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
     let allow_host_compat = args.machine.allow_host_compat;
-    let request =
-        Start { image: &image, resources, ttl_seconds: TTL.as_secs(), until, allow_host_compat };
+    let request = Start { image: &image, resources, ttl_seconds: TTL.as_secs(), until, allow_host_compat };
     let started = start(context, &home, &request)?;
     step("create", started.created_in);
     step("start", started.booted_in);
@@ -103,7 +102,9 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let report = Report { environment: ENVIRONMENT, execution_mode, output, exit_code, steps };
     out.result(&report, || report.output.clone())?;
     if !out.is_json() {
-        out.note(format_args!("[demo] environment={ENVIRONMENT} execution_mode={execution_mode} exit_code=0"));
+        out.note(format_args!(
+            "[demo] environment={ENVIRONMENT} execution_mode={execution_mode} exit_code=0"
+        ));
     }
     Ok(Exit::Done)
 }

@@ -66,7 +66,8 @@ impl Check {
             Verdict::Warn => "WARN",
             Verdict::Fail => "FAIL",
         };
-        let mut line = format!("{verdict}  {:<14} {}", self.name, self.detail.replace('\n', "\n                     "));
+        let mut line =
+            format!("{verdict}  {:<14} {}", self.name, self.detail.replace('\n', "\n                     "));
         if let Some(fix) = &self.fix {
             line.push_str("\n                     -> ");
             line.push_str(fix);

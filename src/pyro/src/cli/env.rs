@@ -188,8 +188,9 @@ fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
     let shown = Shown::new(context.out);
     let name = environment.as_ref().map(Environment::local);
     let image = import(home.store(), &args.file, name, &shown).map_err(|error| {
-        CliError::new("import", error)
-            .hint("pyro env import takes OCI archives and directories, docker save archives and root file systems")
+        CliError::new("import", error).hint(
+            "pyro env import takes OCI archives and directories, docker save archives and root file systems",
+        )
     })?;
     prepare(&home, &image)?;
     installed(context, &image)
@@ -258,8 +259,9 @@ fn send(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
     let home = context.home()?;
     let image = find(&home, &environment)?;
     let shown = Shown::new(context.out);
-    export(home.store(), &image, &args.file, args.format.into(), &shown)
-        .map_err(|error| CliError::new("export", error).hint("choose a FILE that does not exist, on a disk with room"))?;
+    export(home.store(), &image, &args.file, args.format.into(), &shown).map_err(|error| {
+        CliError::new("export", error).hint("choose a FILE that does not exist, on a disk with room")
+    })?;
     let file = args.file.display().to_string();
     context.out.result(&json!({ "exported": environment.to_string(), "file": file }), || {
         format!("{environment} is in {file}\n")

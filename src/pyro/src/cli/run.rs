@@ -9,7 +9,8 @@ use super::start::{Start, environment, start};
 use super::terminal::{RawTerminal, window};
 use pyro_oci::Image;
 use pyro_workspace::{
-    Bytes, Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, Session, SessionError, Status, Stream, Until,
+    Bytes, Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, Session, SessionError, Status,
+    Stream, Until,
 };
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -131,7 +132,8 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let allow_host_compat = args.machine.allow_host_compat;
     let request = Start { image: &image, resources, ttl_seconds: ttl, until, allow_host_compat };
-    let running = start(context, &home, &request).map_err(|error| interrupted(context, failed(error)))?.running;
+    let running =
+        start(context, &home, &request).map_err(|error| interrupted(context, failed(error)))?.running;
     let mode = running.execution_mode().as_str();
 
     let exec = Exec {
@@ -183,7 +185,10 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
         })?;
     } else {
         if ended.timed_out {
-            out.note(format_args!("the command was killed after {} s (--timeout-seconds)", timeout.as_secs()));
+            out.note(format_args!(
+                "the command was killed after {} s (--timeout-seconds)",
+                timeout.as_secs()
+            ));
         }
         out.note(format_args!(
             "[run] environment={name} execution_mode={mode} exit_code={code} duration_ms={duration_ms}"
@@ -201,7 +206,9 @@ pub fn until_signal(context: &Context, cancel: &Cancel) -> Armed {
 /// The same error, unless it is the consequence of a signal.
 fn interrupted(context: &Context, error: CliError) -> CliError {
     match context.signals.caught() {
-        Some(signal) => CliError::new("interrupted", "interrupted; the machine is gone").exit(Exit::Interrupted(signal)),
+        Some(signal) => {
+            CliError::new("interrupted", "interrupted; the machine is gone").exit(Exit::Interrupted(signal))
+        }
         None => error,
     }
 }
@@ -210,7 +217,8 @@ fn interrupted(context: &Context, error: CliError) -> CliError {
 fn session_error(running: &Running, error: &SessionError) -> CliError {
     match error {
         SessionError::Lost(_) => {
-            CliError::new("machine_lost", format_args!("{error}: {}", running.last_words())).hint("pyro doctor")
+            CliError::new("machine_lost", format_args!("{error}: {}", running.last_words()))
+                .hint("pyro doctor")
         }
         SessionError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
             CliError::new("output_closed", "the output was closed")
@@ -237,10 +245,7 @@ fn refused(out: Output, name: &str, mode: &str, failure: &Failure) -> Result<Exi
         return Err(error);
     }
     error.report(out);
-    out.note(format_args!(
-        "[run] environment={name} execution_mode={mode} exit_code={}",
-        exit.code()
-    ));
+    out.note(format_args!("[run] environment={name} execution_mode={mode} exit_code={}", exit.code()));
     Ok(exit)
 }
 

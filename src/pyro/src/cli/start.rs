@@ -6,7 +6,7 @@ use super::progress::Shown;
 use crate::catalog::Environment;
 use pyro_oci::{Image, pull};
 use pyro_workspace::{
-    CreateSpec, ExecutionMode, Home, Resources, Running, StartError, Until, Workspace, Verdict, reap,
+    CreateSpec, ExecutionMode, Home, Resources, Running, StartError, Until, Verdict, Workspace, reap,
 };
 use std::time::{Duration, Instant};
 
@@ -58,10 +58,13 @@ pub fn fetch(context: &Context, home: &Home, environment: &Environment) -> Resul
     if !context.out.is_json() {
         context.out.note(format_args!("pulling {environment} from {}", environment.source()));
     }
-    let pulled = pull(home.store(), environment.source(), environment.local(), &context.config.registry, &shown);
+    let pulled =
+        pull(home.store(), environment.source(), environment.local(), &context.config.registry, &shown);
     pulled.map_err(|error| {
         let hint = match environment.is_official() {
-            true => "where Docker Hub is out of reach, images/README.md says how to make it from Debian packages",
+            true => {
+                "where Docker Hub is out of reach, images/README.md says how to make it from Debian packages"
+            }
             false => "pyro doctor shows whether the registry can be reached",
         };
         CliError::new("pull", error).hint(hint)
@@ -121,7 +124,9 @@ fn explain(attempt: &Attempt, host_compat_allowed: bool) -> CliError {
         Attempt::Start(error) => error,
     };
     let hint = match error {
-        StartError::Firmware(_) => "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/",
+        StartError::Firmware(_) => {
+            "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/"
+        }
         StartError::Cancelled => return CliError::new("interrupted", error),
         _ if error.is_of_the_host() && !host_compat_allowed => {
             "pyro doctor says what is missing; --allow-host-compat runs without a virtual machine"

@@ -77,10 +77,13 @@ pub fn firmware(home: &Home) -> Check {
 /// What machines of namespaces need.
 pub fn host_compat() -> Check {
     let limit = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
-    let switched_off = fs::read_to_string("/proc/sys/kernel/unprivileged_userns_clone").is_ok_and(|text| text.trim() == "0")
-        || fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").is_ok_and(|text| text.trim() == "1");
+    let switched_off = fs::read_to_string("/proc/sys/kernel/unprivileged_userns_clone")
+        .is_ok_and(|text| text.trim() == "0")
+        || fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
+            .is_ok_and(|text| text.trim() == "1");
     let root = rustix::process::geteuid().is_root();
-    let overlay = fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay")));
+    let overlay = fs::read_to_string("/proc/filesystems")
+        .is_ok_and(|text| text.lines().any(|line| line.ends_with("\toverlay")));
     if limit.trim() == "0" || (switched_off && !root) {
         let fix = "sudo sysctl user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1 \
                    kernel.apparmor_restrict_unprivileged_userns=0";
@@ -169,12 +172,15 @@ pub fn environment(home: &Home, name: &str) -> Check {
     };
     match home.store().find(environment.local()) {
         Ok(Some(image)) => {
-            let detail = format!("{name}: installed, {} in {} layers", bytes(image.size()), image.layers.len());
+            let detail =
+                format!("{name}: installed, {} in {} layers", bytes(image.size()), image.layers.len());
             Check::pass("environment", detail)
         }
-        Ok(None) => {
-            Check::warn("environment", format!("{name}: cold, not installed"), format!("pyro env pull {name}"))
-        }
+        Ok(None) => Check::warn(
+            "environment",
+            format!("{name}: cold, not installed"),
+            format!("pyro env pull {name}"),
+        ),
         Err(error) => Check::fail("environment", format!("{name}: {error}"), format!("pyro env pull {name}")),
     }
 }
