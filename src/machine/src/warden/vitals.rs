@@ -59,8 +59,8 @@ mod tests {
     use super::*;
 
     fn check(user: u64, system: u64, guest: u64, expected: Vitals) {
-        let middle = vec!["0"; 10].join(" ");
-        let after = vec!["0"; 27].join(" ");
+        let middle = ["0"; 10].join(" ");
+        let after = ["0"; 27].join(" ");
         let stat = format!("7 (fc_vcpu 0) R {middle} {user} {system} {after} {guest} 0 0\n");
         assert_eq!(judge(&stat, 100), Some(expected));
     }
