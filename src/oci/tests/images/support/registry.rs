@@ -34,6 +34,12 @@ impl Registry {
     }
 
     fn launch(credentials: Option<String>) -> Self {
+        let attempts = (0..5).find_map(|_| Self::attempt(credentials.clone()));
+        attempts.expect("docker-registry ends by itself, whatever port it is given")
+    }
+
+    /// None if another program took the port first.
+    fn attempt(credentials: Option<String>) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
@@ -51,15 +57,18 @@ impl Registry {
         command.arg("serve").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
         let process =
             command.spawn().unwrap_or_else(|error| panic!("docker-registry ({error}): run `make setup`"));
-        let registry = Self { process, address, credentials, _directory: directory };
-        registry.wait();
-        registry
+        let mut registry = Self { process, address, credentials, _directory: directory };
+        registry.listens().then_some(registry)
     }
 
-    fn wait(&self) {
+    fn listens(&mut self) -> bool {
         for _ in 0..600 {
-            if TcpStream::connect(&self.address).is_ok() {
-                return;
+            let connected = TcpStream::connect(&self.address).is_ok();
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            if connected {
+                return true;
             }
             thread::sleep(Duration::from_millis(50));
         }
