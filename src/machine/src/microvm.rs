@@ -8,7 +8,8 @@ use pyro_machine::confine::{Access, Jail, Limits, namespaces::Owner};
 use pyro_machine::report::{Failure, Report};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, READY_SOCKET};
 use std::convert::Infallible;
-use std::fs;
+use std::fmt::Display;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
@@ -48,6 +49,8 @@ struct Confined<'a> {
 }
 
 fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
+    // libkrun's own word for this names neither the file nor the reason.
+    named("open /dev/kvm", OpenOptions::new().read(true).write(true).open(KVM))?;
     owner.settle()?;
     let context = Context::new(&spec.kernel)?;
     let mut jail = Jail::new(&spec.run_dir)?;
@@ -134,6 +137,10 @@ fn largest_writable(disks: &[Disk]) -> Result<u64, Failure> {
         })
     });
     sizes.reduce(|most, size| Ok(most?.max(size?))).unwrap_or(Ok(0))
+}
+
+fn named<T>(step: &str, result: Result<T, impl Display>) -> Result<T, Failure> {
+    result.map_err(|error| Failure { step: step.into(), reason: error.to_string() })
 }
 
 /// Tells the process outside, which is there as long as this one is.
