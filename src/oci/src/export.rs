@@ -95,6 +95,7 @@ struct Member {
 }
 
 enum Content {
+    Directory,
     Bytes(Vec<u8>),
     Blob { digest: Digest, file: File },
 }
@@ -111,8 +112,14 @@ impl Member {
         Ok(Self { name, size, content: Content::Blob { digest, file } })
     }
 
+    /// skopeo wants to see directories: it would give those that it makes by itself to root.
+    fn directory(name: &str) -> Self {
+        Self { name: name.into(), size: 0, content: Content::Directory }
+    }
+
     fn copy(self, out: &mut impl Write, progress: &dyn Progress) -> io::Result<()> {
         match self.content {
+            Content::Directory => Ok(()),
             Content::Bytes(bytes) => out.write_all(&bytes),
             Content::Blob { digest, file } => {
                 io::copy(&mut &file, out)?;
@@ -142,8 +149,8 @@ fn oci(store: &Store, image: &Image) -> Result<Vec<Member>, FileError> {
         }],
     });
     let layout = br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec();
-    let mut members =
-        vec![Member::bytes("oci-layout", layout), Member::bytes("index.json", json(&index)), manifest];
+    let mut members = vec![Member::bytes("oci-layout", layout), Member::bytes("index.json", json(&index))];
+    members.extend([Member::directory("blobs/"), Member::directory("blobs/sha256/"), manifest]);
     members.push(Member::blob(store, blob(image.config_digest), image.config_digest)?);
     for diff_id in distinct(image) {
         members.push(Member::blob(store, blob(diff_id), diff_id)?);
@@ -189,6 +196,10 @@ fn archive(members: Vec<Member>, out: &mut impl Write, progress: &dyn Progress) 
         header.set_path(&member.name)?;
         header.set_size(member.size);
         header.set_mode(0o644);
+        if let Content::Directory = member.content {
+            header.set_mode(0o755);
+            header.set_entry_type(tar::EntryType::Directory);
+        }
         header.set_mtime(0);
         header.set_cksum();
         out.write_all(header.as_bytes())?;
@@ -217,9 +228,13 @@ fn directory(
 ) -> Result<(), ExportError> {
     let temporary = tempfile::tempdir_in(parent).map_err(FileError::at("create a directory in", parent))?;
     let fill = |members: Vec<Member>| {
-        fs::create_dir_all(temporary.path().join("blobs/sha256"))?;
         for member in members {
-            let mut file = File::create_new(temporary.path().join(&member.name))?;
+            let path = temporary.path().join(&member.name);
+            if let Content::Directory = member.content {
+                fs::create_dir(path)?;
+                continue;
+            }
+            let mut file = File::create_new(path)?;
             member.copy(&mut file, progress)?;
             file.sync_data()?;
         }
