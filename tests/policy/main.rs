@@ -22,7 +22,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pyro-agent", &["tokio", "rustls", "reqwest", "libkrun"]),
     // libkrun itself uses tokio for its disks.
     ("pyro-machine", &["rustls", "reqwest"]),
-    ("pyro-layer", &["tokio", "rustix", "libc"]),
+    ("pyro-layer", &["tokio", "rustix", "reqwest"]),
 ];
 
 fn root() -> PathBuf {
