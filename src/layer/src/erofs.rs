@@ -353,3 +353,61 @@ impl<W: Write> Writer<'_, '_, W> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tarball::Tarball;
+    use crate::{Limits, Toc, flatten, scan};
+    use std::io::Cursor;
+
+    fn toc(tar: &[u8]) -> Toc {
+        scan(tar, &Limits::default(), Cursor::new(Vec::new())).unwrap()
+    }
+
+    fn index(tocs: &[Toc]) -> (Vec<u8>, Disk) {
+        let mut bytes = Vec::new();
+        let disk = write_index(&flatten(tocs).unwrap(), &mut bytes).unwrap();
+        assert_eq!(disk.index_bytes, bytes.len() as u64);
+        (bytes, disk)
+    }
+
+    #[test]
+    fn a_disk_has_its_parts_in_order_and_no_empty_ones() {
+        let sparse: &[(&str, &[u8])] = &[("GNU.sparse.size", b"1"), ("GNU.sparse.map", b"")];
+        let first = Tarball::new().file("a", b"a").end();
+        let second = Tarball::new().pax(sparse).file("b", b"").raw(&[0; 1024]).raw(b"tail").cut();
+        let (bytes, disk) = index(&[toc(&first), toc(b""), toc(&second)]);
+        let part = |source, sectors| Extent { source, sectors };
+        let expected = [
+            part(Source::Index, bytes.len() as u64 / 512),
+            part(Source::Tar(0), 4),
+            part(Source::Tar(2), 5),
+            part(Source::Aux(2), 1),
+        ];
+        assert_eq!(disk.extents, expected);
+        assert_eq!(disk.index_bytes % 4096, 0);
+    }
+
+    #[test]
+    fn the_same_layers_give_the_same_index() {
+        let tar = Tarball::new().dir("d").file("d/f", b"x").symlink("s", "d").end();
+        let (once, _) = index(&[toc(&tar)]);
+        let (again, _) = index(&[toc(&tar)]);
+        assert_eq!(once, again);
+        // Cached indexes are found by the digests of their layers: a change of the format must
+        // change the name of the cache as well.
+        let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
+        assert_eq!(format!("{:08x}", crc.checksum(&once)), "fef6daf6");
+    }
+
+    #[test]
+    fn a_disk_over_two_tebibytes_is_refused() {
+        let mut huge = toc(&Tarball::new().end());
+        huge.tar_bytes = 1 << 40;
+        let layers = [huge.clone(), huge.clone()];
+        let result = write_index(&flatten(&layers).unwrap(), std::io::sink());
+        assert!(matches!(result, Err(ErofsError::TooLarge)), "{result:?}");
+        assert!(write_index(&flatten(&layers[..1]).unwrap(), std::io::sink()).is_ok());
+    }
+}

@@ -167,7 +167,11 @@ impl<R: Read, A: Write + Seek> Scanner<'_, R, A> {
         }
         let target = pax.link.take().or(announced.link);
         let target = target.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
-        let meta = self.meta(header, &mut pax)?;
+        let mut meta = self.meta(header, &mut pax)?;
+        if flag == b'2' {
+            // Linux gives every symbolic link this mode, whatever an archive says.
+            meta.mode = 0o777;
+        }
         let xattrs: usize = meta.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len()).sum();
         self.account((path.len() + target.len() + xattrs) as u64)?;
         let sparse = flag == b'S' || pax.sparse.size.is_some() || pax.sparse.major.is_some();

@@ -339,3 +339,88 @@ impl<R: Read> Reader<R> {
 fn clean(path: &[u8]) -> Result<(), TocError> {
     if normalise(path).is_ok_and(|clean| *clean == *path) { Ok(()) } else { Err(TocError::Damaged("path")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tarball::Tarball;
+    use crate::{Limits, scan};
+    use std::io::Cursor;
+
+    fn sample() -> Toc {
+        let sparse: &[(&str, &[u8])] = &[("GNU.sparse.size", b"700"), ("GNU.sparse.map", b"0,1")];
+        let tar = Tarball::new()
+            .dir("./")
+            .pax(&[("mtime", b"-7.25"), ("SCHILY.xattr.user.a", b"\0"), ("SCHILY.xattr.user.b", b"")])
+            .file("a/file", &[1; 1000])
+            .link("a/link", "a/file")
+            .symlink("a/symlink", "target")
+            .device(b'3', "c", 4095, 1_048_575)
+            .device(b'4', "b", 8, 1)
+            .member(b'6', "fifo", b"", |header| header.set_uid(4_000_000_000))
+            .pax(sparse)
+            .file("sparse", b"x");
+        scan(&tar.end()[..], &Limits::default(), Cursor::new(Vec::new())).unwrap()
+    }
+
+    fn written(toc: &Toc) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        toc.write_to(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The table that an edited sample is taken for, with its checksum made right.
+    fn forged(edit: impl FnOnce(&mut Toc)) -> Result<Toc, TocError> {
+        let mut toc = sample();
+        edit(&mut toc);
+        Toc::read_from(&written(&toc)[..])
+    }
+
+    #[test]
+    fn a_table_survives_its_file() {
+        assert_eq!(Toc::read_from(&written(&sample())[..]).unwrap(), sample());
+        assert_eq!(Toc::read_from(&written(&Toc::default())[..]).unwrap(), Toc::default());
+    }
+
+    #[test]
+    fn any_damage_is_noticed() {
+        let good = written(&sample());
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(Toc::read_from(&bad[..]).is_err(), "byte {at} changed");
+            assert!(Toc::read_from(&good[..at]).is_err(), "cut at {at}");
+        }
+        let longer = [&good[..], b"x"].concat();
+        assert!(matches!(Toc::read_from(&longer[..]), Err(TocError::Damaged("length"))));
+        assert!(matches!(Toc::read_from(&b"PYROTOC0abcdefgh"[..]), Err(TocError::Version)));
+    }
+
+    #[test]
+    fn a_forged_table_breaks_no_promise() {
+        fn check(what: &str, edit: impl FnOnce(&mut Toc)) {
+            match forged(edit) {
+                Err(TocError::Damaged(found)) => assert_eq!(found, what),
+                other => panic!("{what}: {other:?}"),
+            }
+        }
+        let payload = |offset, size| Kind::File(Payload { part: Part::Tar, offset, size });
+        check("path", |toc| toc.entries[1].path = (*b"../a").into());
+        check("path", |toc| toc.entries[1].path = (*b"a//b").into());
+        check("path", |toc| toc.entries[1].path = (*b"").into());
+        check("path", |toc| toc.entries[1].path = vec![b'x'; 256].into());
+        check("path", |toc| toc.entries[2].kind = Kind::HardLink((*b"/etc").into()));
+        check("link target", |toc| toc.entries[2].kind = Kind::HardLink((*b"").into()));
+        check("link target", |toc| toc.entries[3].kind = Kind::Symlink((*b"").into()));
+        check("place of a file", |toc| toc.entries[1].kind = payload(512, 1 << 40));
+        check("place of a file", |toc| toc.entries[1].kind = payload(u64::MAX - 511, 1024));
+        check("place of a file", |toc| toc.entries[1].kind = payload(512, 0));
+        check("place of a file", |toc| toc.aux_bytes = 512);
+        check("length", |toc| toc.aux_bytes += 1);
+        check("mode", |toc| toc.entries[1].meta.mode = 0o10_000);
+        check("time", |toc| toc.entries[1].meta.mtime.nanos = 1_000_000_000);
+        check("device number", |toc| toc.entries[4].kind = Kind::Block(Device { major: 4096, minor: 0 }));
+        check("attribute", |toc| toc.entries[1].meta.xattrs.reverse());
+        check("attribute", |toc| toc.entries[1].meta.xattrs[0].name = (*b"system.x").into());
+    }
+}

@@ -1,4 +1,6 @@
 //! Builds tars in memory, right ones and wrong ones.
+#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use tar::{EntryType, Header};
 
