@@ -48,9 +48,9 @@ lint: lint-fast check-flake ## everything that is checked without running it
 	@./setup.sh lint
 	cargo deny --locked check
 
-lint-fast: ## formatting and clippy
+lint-fast: agent ## formatting and clippy
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 
 check-flake: ## evaluate flake.nix, without the network
 	@tests/flake/check.sh
