@@ -4,12 +4,12 @@
 use super::MAP_USERS;
 use super::prepare::Prepared;
 use pyro_sys::root::{self, DATA_ONLY, Step, StepError, attach, attach_if_possible};
+use pyro_sys::tree::Tree;
 use pyro_sys::{clone, loopback, seccomp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, mount_remount, unmount,
 };
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Signal, chdir, fchdir, pivot_root, set_parent_process_death_signal, setsid};
@@ -39,7 +39,7 @@ pub fn enter(prepared: &Prepared<'_>, parent: &OwnedFd) -> Result<Infallible, St
     }
     rustix::system::sethostname(prepared.spec.hostname.as_bytes()).step("set the host name")?;
     loopback::up().step("set the loopback interface up")?;
-    build_root(prepared)?;
+    let agent = build_root(prepared)?;
     if prepared.is_privileged() {
         enter_user_namespace(parent)?;
     }
@@ -48,7 +48,7 @@ pub fn enter(prepared: &Prepared<'_>, parent: &OwnedFd) -> Result<Infallible, St
     // Again: changing credentials has cleared it.
     die_with(parent)?;
     let argv = [c"pyro-agent", c"--namespaces"];
-    clone::execute(&prepared.agent, &argv, &[prepared.listener.as_fd(), prepared.ready.as_fd()])
+    clone::execute(&agent, &argv, &[prepared.listener.as_fd(), prepared.ready.as_fd()])
         .step("execute the agent")
 }
 
@@ -86,12 +86,16 @@ fn enter_user_namespace(parent: &OwnedFd) -> Result<(), StepError> {
     if length == 0 { Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("await users") } else { Ok(()) }
 }
 
-fn build_root(prepared: &Prepared<'_>) -> Result<(), StepError> {
+/// Leaves nothing of the host in sight but the agent's program, which is returned.
+fn build_root(prepared: &Prepared<'_>) -> Result<Tree, StepError> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).step("separate the mounts from the host's")?;
-    let devices = DEVICES.map(|name| (name, detached(&format!("/dev/{name}"))));
+    let devices = DEVICES.map(|name| (name, Tree::of(format!("/dev/{name}"))));
     let writable = &prepared.spec.writable;
-    let temporary = detached(&writable.join("tmp").to_string_lossy()).step("open the machine's /tmp")?;
+    let temporary = Tree::of(writable.join("tmp")).step("open the machine's /tmp")?;
+    // Root in the machine gets at the agent's file as `/proc/1/exe`, and it is everyone's.
+    let agent = &prepared.spec.agent;
+    let agent = Tree::of(agent).and_then(Tree::read_only).step(format!("open {}", agent.display()))?;
     mount_overlay(prepared)?;
     let host = directory("/").step("open the host's root")?;
     chdir(writable).step("enter the new root")?;
@@ -114,17 +118,17 @@ fn build_root(prepared: &Prepared<'_>) -> Result<(), StepError> {
         let device = device.step(format!("open {target}"))?;
         open(&target, OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o666))
             .step(format!("make {target}"))?;
-        place(&device, &target)?;
+        device.place(&target).step(format!("mount {target}"))?;
     }
     root::complete_dev()?;
     attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
     root::directory("/tmp", 0o1777)?;
-    place(&temporary, "/tmp")?;
+    temporary.place("/tmp").step("mount /tmp")?;
     root::name_machine(&prepared.spec.hostname)?;
     if prepared.is_privileged() {
         PROC_READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
     }
-    Ok(())
+    Ok(agent)
 }
 
 /// Mounts the machine's root over its writable directory, in this mount namespace only.
@@ -137,10 +141,13 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     // By descriptor: paths of any length and with any character, none of them to be read inside.
     let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let layers = lower.iter().map(by_number).collect::<Vec<_>>().join(":");
+    // Volatile: as with a microVM's disk, only a crash of the host loses what was not written out.
     // An ordinary user may not write `trusted` attributes.
     let attributes = if prepared.is_privileged() { "" } else { ",userxattr" };
+    // What the last machine on this layer left, since it did not wait for the disk.
+    let _ = rustix::fs::rmdir(spec.writable.join("work/work/incompat/volatile"));
     let options = format!(
-        "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off{attributes}",
+        "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile{attributes}",
         by_number(&upper),
         by_number(&work),
     );
@@ -151,16 +158,6 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
 
 fn directory(path: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {
     open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// A mount of one file or directory of the host, not yet in any place.
-fn detached(path: &str) -> rustix::io::Result<OwnedFd> {
-    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)
-}
-
-/// Puts a detached mount in its place.
-fn place(tree: &OwnedFd, target: &str) -> Result<(), StepError> {
-    move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).step(format!("mount {target}"))
 }
 
 fn make_read_only(path: &str) -> Result<(), StepError> {

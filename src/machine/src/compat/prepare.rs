@@ -4,7 +4,7 @@ use super::seccomp;
 use crate::spec::{AGENT_SOCKET, Namespaces, READY_SOCKET};
 use pyro_sys::root::{Step, StepError};
 use pyro_sys::seccomp::Instruction;
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, memfd_create, sendfile};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
@@ -23,9 +23,6 @@ pub struct Prepared<'a> {
     pub spec: &'a Namespaces,
     /// The user and group that started us.
     pub owner: (Uid, Gid),
-    /// A copy of the agent that nobody inside can change: the one in the cache would be within
-    /// reach of root in the machine as `/proc/1/exe`.
-    pub agent: OwnedFd,
     /// The socket that the agent serves on.
     pub listener: OwnedFd,
     /// The connection on which the agent says that it is ready.
@@ -48,7 +45,6 @@ impl<'a> Prepared<'a> {
         Ok(Self {
             spec,
             owner: (geteuid(), getegid()),
-            agent: sealed_copy(&spec.agent).step(format!("copy {}", spec.agent.display()))?,
             listener: serve(&spec.run_dir).step(format!("listen on {AGENT_SOCKET}"))?,
             ready: dial(&spec.run_dir).step(format!("connect to {READY_SOCKET}"))?,
             console,
@@ -103,22 +99,6 @@ fn directory(path: &Path, mode: u32) -> Result<(), StepError> {
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(error).step(format!("make {}", path.display())),
     }
-}
-
-/// Copies a program into memory, for good.
-fn sealed_copy(path: &Path) -> rustix::io::Result<OwnedFd> {
-    let program = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let length = rustix::fs::fstat(&program)?.st_size.unsigned_abs();
-    let copy = memfd_create("pyro-agent", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    let mut copied = 0;
-    while copied < length {
-        match sendfile(&copy, &program, None, (length - copied) as usize)? {
-            0 => break,
-            count => copied += count as u64,
-        }
-    }
-    fcntl_add_seals(&copy, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
-    Ok(copy)
 }
 
 fn serve(run_dir: &Path) -> rustix::io::Result<OwnedFd> {
