@@ -118,7 +118,9 @@ impl fmt::Display for Reason {
             }
             Self::Monitor { message, .. } => write!(f, "the virtual machine monitor failed: {message}"),
             Self::ForbiddenCall => {
-                f.write_str("the machine was stopped at a system call that its filter forbids")
+                f.write_str(
+                    "the machine was stopped at a system call that its filter forbids; the host's kernel log names it",
+                )
             }
             Self::Signal(number) => write!(f, "the machine was killed by signal {number}"),
             Self::Vanished(message) if message.is_empty() => {

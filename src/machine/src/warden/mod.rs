@@ -67,7 +67,7 @@ fn start<'a>(spec: &MicroVm, owner: &'a UnixStream) -> Result<Watch<'a>, Failure
         microvm::tell(&Report::Failed(failure));
         1
     });
-    let child = named("make namespaces for the machine", child)?;
+    let child = named("make namespaces for the machine", child.map_err(in_words))?;
     Ok(Watch {
         child,
         owner,
@@ -228,6 +228,17 @@ impl Watch<'_> {
 /// Tells the owner, who may be gone.
 pub fn tell(mut owner: &UnixStream, report: &Report) {
     let _ = owner.write_all(&report.to_line());
+}
+
+/// What the kernel means by its errors about user namespaces.
+fn in_words(error: std::io::Error) -> String {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOSPC) => {
+            "the host allows no more user namespaces (sysctl user.max_user_namespaces)".into()
+        }
+        Some(Errno::PERM) => "the host does not let this user make user namespaces".into(),
+        _ => error.to_string(),
+    }
 }
 
 fn not_watched(error: Errno) -> Reason {
