@@ -199,7 +199,8 @@ impl Session {
                 (Input::CloseStdin, Some(stream)) => stream.end(),
                 (Input::Resize(window), Some(stream)) => stream.resize(window),
                 // The command has closed its standard input, or never had one.
-                (_, None) => {}
+                (Input::Stdin(_) | Input::CloseStdin | Input::Resize(_), None) => {}
+                (_, _) => return Err(invalid("this is nothing to send to a command".to_owned()).into()),
             }
         }
         Ok(())

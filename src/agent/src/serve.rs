@@ -81,6 +81,7 @@ fn converse(socket: OwnedFd) {
     let mut wire = Wire::new(socket);
     match request(&mut wire) {
         Ok(Some(Request::Exec(command))) => exec::run(&mut wire, &command),
+        Ok(Some(_)) => exec::fail(&mut wire, invalid("not served yet".to_owned())),
         Ok(None) => {}
         Err(failure) => exec::fail(&mut wire, failure),
     }

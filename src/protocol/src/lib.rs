@@ -1,8 +1,8 @@
 //! What host and agent say to each other.
 //!
 //! One connection carries one [`Request`] from the host, then [`Input`] frames from the host and
-//! [`Reply`] frames from the agent, until the agent's final reply ([`Reply::Ended`] or
-//! [`Reply::Failed`]). Closing the connection cancels the request. Before any of that, the agent
+//! [`Reply`] frames from the agent, until the agent's final reply ([`Reply::Ended`],
+//! [`Reply::Done`] or [`Reply::Failed`]). Closing the connection cancels the request. Before any of that, the agent
 //! dials the host once and sends one [`Ready`].
 //!
 //! Invariant: bytes from the other side are hostile. No length in them chooses an allocation
@@ -12,7 +12,10 @@
 pub mod frame;
 mod message;
 
-pub use message::{Ended, Exec, Failure, FailureKind, Input, Ready, Reply, Request, Status, Step, Window};
+pub use message::{
+    Changes, Depth, Edit, Edits, Ended, Entry, EntryKind, Exec, Failure, FailureKind, Input, Read, Ready,
+    Reply, Request, Stamp, Status, Step, Walk, Window,
+};
 
 /// The vsock port (CID 3, the guest) on which the agent serves requests.
 pub const AGENT_PORT: u32 = 1024;

@@ -29,6 +29,179 @@ pub struct Step {
 pub enum Request {
     /// Run a command.
     Exec(Exec),
+    /// Describe a file or directory, with content if wanted: [`Reply::Entry`], each with its
+    /// [`Reply::Data`], then [`Reply::Done`].
+    Walk(Walk),
+    /// Part of a regular file: [`Reply::Entry`], [`Reply::Data`], then [`Reply::Done`].
+    Read(Read),
+    /// Change files, all or none: [`Input::Edit`] frames follow, each with its [`Input::Data`], then
+    /// [`Input::Commit`]; then [`Reply::Done`]. Before the commit nothing has changed.
+    Edit(Edits),
+    /// What the writable layer holds: [`Reply::Entry`] frames in order of path, then
+    /// [`Reply::Walked`]. Then any number of [`Input::Fetch`], each answered by the [`Reply::Entry`]
+    /// of each of its files as it is now with its [`Reply::Data`], and [`Reply::Fetched`]. Closing
+    /// the connection ends it.
+    Changes(Changes),
+    /// Write everything to disk, and let nobody write again until the connection is closed:
+    /// [`Reply::Done`].
+    Freeze,
+}
+
+/// Arguments of [`Request::Walk`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// An absolute directory. No path and no link on the way leads out of it.
+    pub beneath: ByteBuf,
+    /// Where to start, relative to `beneath`; empty for itself.
+    pub path: ByteBuf,
+    /// How far down: only the start, what is in it, or everything below it.
+    pub depth: Depth,
+    /// Whether the content of regular files is sent.
+    pub content: bool,
+}
+
+/// How far a [`Walk`] goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Depth {
+    /// The start alone.
+    #[default]
+    Start,
+    /// The start, and if it is a directory what is in it.
+    Children,
+    /// Everything.
+    All,
+}
+
+/// Arguments of [`Request::Read`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// As in [`Walk`].
+    pub beneath: ByteBuf,
+    /// The file, relative to `beneath`. A link at its end is followed, but not out of `beneath`.
+    pub path: ByteBuf,
+    /// First byte.
+    pub offset: u64,
+    /// Most bytes.
+    pub limit: u64,
+}
+
+/// Arguments of [`Request::Edit`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edits {
+    /// As in [`Walk`]. Made if it is missing.
+    pub beneath: ByteBuf,
+    /// Whom new files belong to: as in [`Exec::user`].
+    pub user: String,
+}
+
+/// One change of files. Missing parents are made; nothing is reached through a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Edit {
+    /// A regular file with the [`Input::Data`] that follows, up to [`Input::EndOfData`]; it replaces
+    /// a file or link of that name.
+    Write {
+        /// Relative to [`Edits::beneath`].
+        path: ByteBuf,
+        /// Permissions; `None` keeps those of the file that it replaces, or 0644.
+        mode: Option<u32>,
+    },
+    /// A symbolic link; it replaces a file or link of that name.
+    Symlink {
+        /// Relative to [`Edits::beneath`].
+        path: ByteBuf,
+        /// Its target, as it stands.
+        target: ByteBuf,
+    },
+    /// A directory; one that is there stays.
+    Directory {
+        /// Relative to [`Edits::beneath`].
+        path: ByteBuf,
+        /// Permissions; `None` keeps those of the directory that is there, or 0755.
+        mode: Option<u32>,
+    },
+    /// Remove a file or link; a directory only with all that is in it, as `recursive` allows.
+    Remove {
+        /// Relative to [`Edits::beneath`].
+        path: ByteBuf,
+        /// Whether a directory may go with what is in it.
+        recursive: bool,
+    },
+}
+
+/// Arguments of [`Request::Changes`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Only what is at or below this path, relative to the root; empty for everything. The
+    /// directories on the way to it are described too.
+    pub below: ByteBuf,
+    /// Whether nobody may write until the connection is closed. The agent ends it by itself when
+    /// that takes too long; the request then fails.
+    pub freeze: bool,
+}
+
+/// A file, directory or anything else that has a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Relative to what was walked, `/` between components; empty for the start itself.
+    pub path: ByteBuf,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permissions, setuid, setgid, sticky: 12 bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last change of content: seconds since 1970.
+    pub mtime: i64,
+    /// And nanoseconds.
+    pub mtime_nanos: u32,
+    /// Extended attributes, sorted by name; without those of overlayfs itself. Only in
+    /// [`Request::Changes`].
+    pub xattrs: Vec<(ByteBuf, ByteBuf)>,
+    /// Tells whether this is what it was: see [`Stamp`].
+    pub stamp: Stamp,
+}
+
+/// As long as a name's stamp stays the same in one writable layer, neither content nor metadata
+/// of it has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Inode number. Names with the same are hard links of each other.
+    pub inode: u64,
+    /// How many names it has.
+    pub links: u32,
+    /// Last change of anything, in seconds since 1970.
+    pub ctime: i64,
+    /// And nanoseconds.
+    pub ctime_nanos: u32,
+}
+
+/// Kinds of [`Entry`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// A regular file.
+    File {
+        /// Bytes.
+        size: u64,
+    },
+    /// A directory.
+    Directory {
+        /// Whether it hides what layers below have in it. Only in [`Request::Changes`].
+        opaque: bool,
+    },
+    /// A symbolic link and its target.
+    Symlink(ByteBuf),
+    /// A character device: major, minor.
+    Character(u32, u32),
+    /// A block device: major, minor.
+    Block(u32, u32),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+    /// Hides the name in the layers below. Only in [`Request::Changes`].
+    Whiteout,
 }
 
 /// A command to run.
@@ -62,7 +235,7 @@ pub struct Window {
     pub columns: u16,
 }
 
-/// What the host sends while a command runs.
+/// What the host sends after its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// Bytes for standard input.
@@ -73,6 +246,16 @@ pub enum Input {
     Resize(Window),
     /// Send this signal to the command's process group.
     Signal(i32),
+    /// One change of [`Request::Edit`].
+    Edit(Edit),
+    /// Content of the file that was last named.
+    Data(ByteBuf),
+    /// The content is whole.
+    EndOfData,
+    /// Carry the changes out.
+    Commit,
+    /// Send these files of [`Request::Changes`], by their paths.
+    Fetch(Vec<ByteBuf>),
 }
 
 /// What the agent answers.
@@ -89,6 +272,19 @@ pub enum Reply {
     Stderr(ByteBuf),
     /// The command ended; all of its output came before. Last frame.
     Ended(Ended),
+    /// A file that was asked for.
+    Entry(Entry),
+    /// Content of the last [`Reply::Entry`], in order.
+    Data(ByteBuf),
+    /// The content is whole; it may be longer or shorter than its entry said if the file is being
+    /// written to. Follows every regular file whose content was asked for.
+    EndOfData,
+    /// All entries of [`Request::Changes`] were sent.
+    Walked,
+    /// Everything that an [`Input::Fetch`] named was sent, but what is no longer a regular file.
+    Fetched,
+    /// The request was carried out. Last frame.
+    Done,
     /// The request could not be carried out. Last frame.
     Failed(Failure),
 }

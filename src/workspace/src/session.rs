@@ -33,6 +33,9 @@ pub enum SessionError {
     /// The connection ended before the command did.
     #[error("the machine stopped while the command ran")]
     Lost(#[source] FrameError),
+    /// The agent answered something else than was asked.
+    #[error("the workspace's agent does not answer what was asked")]
+    Confused,
     /// Nothing came before the deadline, though the agent should have ended the command itself.
     #[error("the workspace does not answer any more")]
     Unresponsive,
@@ -100,6 +103,7 @@ impl Session {
                 Reply::Stderr(bytes) => sink(Stream::Stderr, &bytes).map_err(SessionError::Output)?,
                 Reply::Ended(ended) => return Ok(ended),
                 Reply::Failed(failure) => return Err(SessionError::Failed(failure)),
+                _ => return Err(SessionError::Confused),
             }
         }
     }
