@@ -4,6 +4,7 @@
 //! ([`Toc`]); [`flatten`] or [`overlay`] merges the tables of a chain of layers into one [`Tree`];
 //! [`write_index`] writes that tree as an EROFS file system without any file data, whose files point
 //! into the tars; [`vmdk_descriptor`] glues index and tars into one disk.
+//! [`LayerWriter`] writes the tar of a layer of ours.
 //!
 //! Bytes in, bytes out: nothing here knows files, paths of the host, the network, threads or the time.
 //! Whatever is read is taken as hostile: it gives an error and never a panic, and memory stays within
@@ -23,6 +24,7 @@ mod toc;
 mod tree;
 mod vmdk;
 mod whiteout;
+mod write;
 
 pub use erofs::{Disk, ErofsError, Extent, Source, write_index};
 pub use image::{ImageError, write_image};
@@ -33,3 +35,4 @@ pub use tar::{TarError, TarProblem, scan};
 pub use toc::{Device, Entry, Kind, Meta, Part, Payload, Time, Toc, TocError, Xattr};
 pub use tree::{Content, Directory, LayerSize, Node, NodeId, NodeKind, Tree, Visit, Walk};
 pub use vmdk::{VmdkError, VmdkExtent, descriptor as vmdk_descriptor};
+pub use write::{LayerWriter, Member, WriteError, layer_order};

@@ -1,11 +1,11 @@
 //! How a layer says that something of the layers below is gone: by names that begin with `.wh.`.
 
 /// Starts the name of everything that is not a file.
-const PREFIX: &[u8] = b".wh.";
+pub(crate) const PREFIX: &[u8] = b".wh.";
 /// Starts what AUFS kept for itself; found in images of old Docker versions.
 const META: &[u8] = b".wh..wh.";
 /// Empties a directory of what the layers below have in it.
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
 
 /// What an entry's path means. `directory` is empty for the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::{
     files::Temp,
     manifest::Blob,
 };
-use pyro_layer::{Limits, TarError, Toc, TocError};
+use pyro_layer::{LayerWriter, Limits, TarError, Toc, TocError, WriteError};
 use sha2::{Digest as _, Sha256};
 use std::{
     cell::Cell,
@@ -74,6 +74,9 @@ pub enum LayerError {
     /// The tar is malformed or not acceptable.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// What was to be written is not acceptable.
+    #[error(transparent)]
+    Written(#[from] WriteError),
 }
 
 /// What is known about a layer before it is read.
@@ -136,6 +139,63 @@ pub(crate) fn ingest(
         return Err(LayerError::DiffId { expected: diff_id, found: written.diff_id });
     }
     written.publish(store)
+}
+
+/// Reads the layer that `fill` writes into the store.
+pub(crate) fn ingest_written<E: From<LayerError>>(
+    store: &Store,
+    fill: impl FnOnce(&mut LayerWriter<'_>) -> Result<(), E>,
+) -> Result<(Layer, Toc), E> {
+    let (chunks, received) = mpsc::sync_channel(QUEUE);
+    let (returned, empties) = mpsc::channel();
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| write(store, received, returned));
+        let mut feed = Feed { chunks, empties, chunk: Vec::with_capacity(CHUNK), cut_off: false };
+        let mut writer = LayerWriter::new(&mut feed);
+        let filled =
+            fill(&mut writer).and_then(|()| writer.finish().map_err(|it| LayerError::from(it).into()));
+        let cut_off = feed.cut_off;
+        drop(feed);
+        let written = reader.join().expect("the writing thread does not panic");
+        // A writer that was cut off only knows that; a reader that was cut off saw half a tar.
+        if !cut_off {
+            filled?;
+        }
+        Ok(written?.publish(store)?)
+    })
+}
+
+/// Takes a tar that is being written, and passes it on in chunks.
+struct Feed {
+    chunks: SyncSender<Vec<u8>>,
+    empties: Receiver<Vec<u8>>,
+    chunk: Vec<u8>,
+    /// Whether the other side has refused it.
+    cut_off: bool,
+}
+
+impl io::Write for Feed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(CHUNK - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..count]);
+        if self.chunk.len() == CHUNK {
+            self.flush()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // To the other side, an empty chunk would be the end.
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let mut next = self.empties.try_recv().unwrap_or_else(|_| Vec::with_capacity(CHUNK));
+        next.clear();
+        self.chunks.send(std::mem::replace(&mut self.chunk, next)).map_err(|_| {
+            self.cut_off = true;
+            io::ErrorKind::BrokenPipe.into()
+        })
+    }
 }
 
 /// What the reading thread saw.

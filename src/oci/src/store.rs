@@ -16,10 +16,12 @@
 //! whole and durable. A crash leaves unreferenced files at worst; [`Store::prune`] removes them.
 
 use crate::{
-    Digest, FileError, Image, ImageSummary, Layer, ManifestError, Reference, Source,
+    Digest, FileError, Image, ImageSummary, Layer, LayerError, ManifestError, Reference, Source,
     files::{self, Lock, TEMP_PREFIX, make_directory},
+    ingest,
     manifest::{self, Blob, Document, OCI_MANIFEST},
 };
+use pyro_layer::LayerWriter;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -308,6 +310,20 @@ impl Store {
         layers: &[Layer],
     ) -> Result<Image, StoreError> {
         self.compose(reference, config, layers, None)
+    }
+
+    /// Makes a layer of what `fill` writes, which appears whole or not at all. One of the same content
+    /// that is there already is as good. The caller holds the store ([`Store::hold`]).
+    ///
+    /// # Errors
+    /// What `fill` says, or [`LayerError`].
+    pub fn write_layer<E: From<LayerError>>(
+        &self,
+        fill: impl FnOnce(&mut LayerWriter<'_>) -> Result<(), E>,
+    ) -> Result<Layer, E> {
+        let (layer, _toc) = ingest::ingest_written(self, fill)?;
+        files::sync_directory(&self.blobs()).map_err(LayerError::from)?;
+        Ok(layer)
     }
 
     pub(crate) fn compose(

@@ -10,3 +10,4 @@ mod prunes;
 mod pulls;
 mod support;
 mod trees;
+mod writes;
