@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn only_whole_components_are_within() {
-        assert!(is_within(b"a/b", b"a") && is_within(b"a", b"a") && is_within(b"a", b"") && is_within(b"", b""));
+        assert!(
+            is_within(b"a/b", b"a") && is_within(b"a", b"a") && is_within(b"a", b"") && is_within(b"", b"")
+        );
         assert!(!is_within(b"ab", b"a") && !is_within(b"a", b"a/b") && !is_within(b"", b"a"));
         assert_eq!((parent(b"a/b/c"), name(b"a/b/c")), (&b"a/b"[..], &b"c"[..]));
         assert_eq!((parent(b"a"), name(b"a")), (&b""[..], &b"a"[..]));
