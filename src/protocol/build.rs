@@ -6,7 +6,7 @@ use std::fs;
 
 fn main() {
     let mut digest = Sha256::new();
-    for file in ["src/frame.rs", "src/lib.rs", "src/message.rs"] {
+    for file in ["src/frame.rs", "src/lib.rs", "src/message.rs", "src/path.rs"] {
         println!("cargo::rerun-if-changed={file}");
         digest.update(fs::read(file).expect("a source file of this crate is readable"));
     }

@@ -1,12 +1,13 @@
 //! A request to run a command, checked and turned into what the kernel takes.
 
+use crate::failure::invalid;
+use crate::files::make_directories;
 use crate::users::Database;
 use pyro_protocol::{Exec, Failure, FailureKind};
 use pyro_sys::spawn::{Identity, SpawnError, Stage};
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 /// Where programs are looked for if the environment has no `PATH`.
@@ -25,11 +26,6 @@ pub struct Command {
     pub cwd: CString,
     /// Its user and groups.
     pub identity: Identity,
-}
-
-/// The request itself is wrong.
-pub fn invalid(message: impl Into<String>) -> Failure {
-    Failure { kind: FailureKind::Invalid, message: message.into() }
 }
 
 impl Command {
@@ -75,16 +71,9 @@ impl Command {
         })
     }
 
-    /// Makes the working directory if it is missing.
+    /// Makes the working directory if it is missing; what is made belongs to the command's user.
     pub fn make_cwd(&self) -> Result<(), Failure> {
-        let path = Path::new(OsStr::from_bytes(self.cwd.to_bytes()));
-        if rustix::fs::stat(path).is_ok() {
-            return Ok(());
-        }
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
-        made.map_err(|error| {
-            invalid(format!("cannot make the working directory {}: {error}", path.display()))
-        })
+        make_directories(self.cwd.to_bytes(), &self.identity).map(drop)
     }
 
     /// What a failed start means to who asked for it.

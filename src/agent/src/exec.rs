@@ -4,19 +4,19 @@
 //! out, so a slow peer slows the command and memory stays constant; meanwhile the deadline, the
 //! peer's disappearance and the command's end are still seen.
 
-use crate::command::{Command, invalid};
+use crate::command::Command;
+use crate::failure::{Stop, internal, invalid};
+use crate::gate::Gate;
 use crate::reap::{Child, Exit};
 use crate::stdio::{self, Found, Ours, Output};
 use crate::users::{self, Database};
 use crate::wire::Wire;
-use pyro_protocol::frame::FrameError;
 use pyro_protocol::{Ended, Exec, Failure, FailureKind, Input, Reply};
 use pyro_sys::spawn::Program;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit};
 use serde_bytes::ByteBuf;
-use std::io;
 use std::mem;
 use std::time::{Duration, Instant};
 
@@ -31,60 +31,15 @@ const DEATH: Duration = Duration::from_secs(10);
 /// so high that programs which close every possible descriptor crawl.
 const OPEN_FILES: u64 = 65_536;
 
-/// Why a running command is given up. It is killed in either case.
-enum Stop {
-    /// The peer went away: nobody is left to be told.
-    Gone,
-    /// The peer is to be told this.
-    Failed(Failure),
-}
-
-impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Self {
-        Self::Gone
-    }
-}
-
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<FrameError> for Stop {
-    fn from(error: FrameError) -> Self {
-        Self::Failed(invalid(error.to_string()))
-    }
-}
-
 /// Runs `exec` to its end and answers on `wire`. If the peer goes away, the command is killed.
-pub fn run(wire: &mut Wire, exec: &Exec) {
-    let failure = match Session::start(exec) {
-        Ok(mut session) => match session.run(wire) {
-            Ok(()) => return,
-            Err(stop) => {
-                session.child.signal_group(Signal::KILL);
-                match stop {
-                    Stop::Gone => return,
-                    Stop::Failed(failure) => failure,
-                }
-            }
-        },
-        Err(failure) => failure,
-    };
-    fail(wire, failure);
-}
-
-/// Sends a last word, for as long as the peer listens.
-pub fn fail(wire: &mut Wire, failure: Failure) {
-    if wire.push(&Reply::Failed(failure)).is_ok() {
-        // A peer that is gone misses nothing.
-        let _ = finish(wire);
-    }
+pub fn run(wire: &mut Wire, gate: &Gate, exec: &Exec) -> Result<(), Stop> {
+    let mut session = Session::start(gate, exec)?;
+    session.run(wire).inspect_err(|_| session.child.signal_group(Signal::KILL))
 }
 
 /// A running command and its streams.
-struct Session {
+struct Session<'a> {
+    gate: &'a Gate,
     child: Child,
     ours: Ours,
     started: Instant,
@@ -97,8 +52,9 @@ struct Session {
     chunk: Vec<u8>,
 }
 
-impl Session {
-    fn start(exec: &Exec) -> Result<Self, Failure> {
+impl<'a> Session<'a> {
+    fn start(gate: &'a Gate, exec: &Exec) -> Result<Self, Failure> {
+        let _pass = gate.pass();
         let mut command = Command::new(exec, &Database::load())?;
         if exec.create_cwd {
             command.make_cwd()?;
@@ -110,8 +66,7 @@ impl Session {
             Some(window) => stdio::terminal(window, command.identity.uid),
             None => stdio::pipes(exec.stdin),
         };
-        let (theirs, ours) =
-            streams.map_err(|error| internal("cannot make the command's streams", &error))?;
+        let (theirs, ours) = streams.map_err(|error| internal("cannot make the command's streams", error))?;
         let program = Program {
             candidates: &command.candidates,
             argv: &command.argv,
@@ -127,6 +82,7 @@ impl Session {
         let child = Child::start(&program).map_err(|error| command.failure(&error))?;
         let timeout = exec.timeout_ms.map(Duration::from_millis);
         Ok(Self {
+            gate,
             child,
             ours,
             started,
@@ -162,7 +118,7 @@ impl Session {
             timed_out: self.killed.is_some(),
             duration_us: exit.at.duration_since(self.started).as_micros() as u64,
         }))?;
-        Ok(finish(wire)?)
+        Ok(wire.drain()?)
     }
 
     /// Moves at most one chunk of each stream to the wire.
@@ -192,7 +148,11 @@ impl Session {
             let Some(input) = wire.next()? else { break };
             match (input, &mut self.ours.input) {
                 (Input::Signal(number), _) => match Signal::from_named_raw(number) {
-                    Some(signal) => self.child.signal_group(signal),
+                    Some(signal) => {
+                        // It must not wake what is to write nothing.
+                        let _pass = self.gate.pass();
+                        self.child.signal_group(signal);
+                    }
                     None => return Err(invalid(format!("there is no signal {number}")).into()),
                 },
                 (Input::Stdin(bytes), Some(stream)) => stream.push(&bytes),
@@ -275,7 +235,7 @@ impl Session {
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(()),
-            Err(error) => return Err(internal("cannot wait for the command", &io::Error::from(error)).into()),
+            Err(error) => return Err(internal("cannot wait for the command", error).into()),
         }
         let seen = fds[0].revents();
         drop(fds);
@@ -300,27 +260,9 @@ impl Session {
     }
 }
 
-/// Writes out everything, for as long as the peer listens.
-fn finish(wire: &mut Wire) -> io::Result<()> {
-    loop {
-        wire.flush()?;
-        if wire.is_flushed() {
-            return Ok(());
-        }
-        match poll(&mut [PollFd::new(wire, PollFlags::OUT)], None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
 fn timespec(duration: Duration) -> Timespec {
     let tv_sec = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     Timespec { tv_sec, tv_nsec: duration.subsec_nanos().into() }
-}
-
-fn internal(what: &str, error: &io::Error) -> Failure {
-    Failure { kind: FailureKind::Internal, message: format!("{what}: {error}") }
 }
 
 /// Resource limits of a command.

@@ -6,17 +6,38 @@
 //! Invariant: PID 1 does not end while there is a root. What fails is told to whoever asked for it.
 
 mod boot;
+mod changes;
 mod command;
 mod console;
+mod edit;
 mod exec;
+mod failure;
+mod files;
+mod freeze;
+mod gate;
+mod processes;
+mod read;
 mod ready;
 mod reap;
 mod serve;
 mod stdio;
+mod stillness;
+mod upper;
 mod users;
+mod walk;
 mod wire;
 
-use boot::Place;
+use boot::{Booted, Place};
+use gate::Gate;
+use upper::Upper;
+
+/// The machine that this is PID 1 of, for as long as it exists.
+struct Machine {
+    place: Place,
+    /// What it has changed; a machine without disks has nothing to change.
+    upper: Option<Upper>,
+    gate: Gate,
+}
 
 fn main() {
     // What `ps` shows; the program's file has no name where the launcher keeps it in memory.
@@ -24,9 +45,11 @@ fn main() {
     let place = Place::from_arguments(std::env::args_os());
     let mut log = ready::Log::default();
     match place.boot(&mut log) {
-        Ok(listener) => {
+        Ok(Booted { listener, upper }) => {
+            let upper = upper.map(|directory| Upper::new(directory, place));
+            let machine = Box::leak(Box::new(Machine { place, upper, gate: Gate::default() }));
             place.report(log, None);
-            serve::run(&listener)
+            serve::run(&listener, machine)
         }
         Err(problem) => {
             console::say(&problem.to_string());

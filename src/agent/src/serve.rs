@@ -1,11 +1,12 @@
 //! Accepting connections: one thread each, and nothing that goes wrong in one ends another.
 
-use crate::command::invalid;
+use crate::Machine;
 use crate::console::say;
-use crate::exec;
+use crate::failure::{Stop, invalid};
 use crate::wire::Wire;
-use pyro_protocol::{Failure, FailureKind, Request};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use crate::{changes, edit, exec, freeze, read, walk};
+use pyro_protocol::{Reply, Request};
+use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use std::io;
@@ -46,10 +47,10 @@ impl Drop for Counted {
 }
 
 /// Serves, for ever.
-pub fn run(listener: &OwnedFd) -> ! {
+pub fn run(listener: &OwnedFd, machine: &'static Machine) -> ! {
     loop {
         match accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
-            Ok(socket) => admit(socket),
+            Ok(socket) => admit(socket, machine),
             Err(Errno::INTR | Errno::CONNABORTED | Errno::PROTO) => {}
             Err(error) => {
                 say(&format!("cannot accept a connection: {}", io::Error::from(error)));
@@ -60,14 +61,14 @@ pub fn run(listener: &OwnedFd) -> ! {
 }
 
 /// Gives a connection its thread. Without one it is closed, which its peer sees at once.
-fn admit(socket: OwnedFd) {
+fn admit(socket: OwnedFd, machine: &'static Machine) {
     let Some(counted) = Counted::new() else {
         say("too many connections");
         return;
     };
     let body = move || {
         let _counted = counted;
-        if catch_unwind(AssertUnwindSafe(|| converse(socket))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| converse(socket, machine))).is_err() {
             say("a connection failed");
         }
     };
@@ -77,34 +78,25 @@ fn admit(socket: OwnedFd) {
     }
 }
 
-fn converse(socket: OwnedFd) {
+fn converse(socket: OwnedFd, machine: &'static Machine) {
     let mut wire = Wire::new(socket);
-    match request(&mut wire) {
-        Ok(Some(Request::Exec(command))) => exec::run(&mut wire, &command),
-        Ok(Some(_)) => exec::fail(&mut wire, invalid("not served yet".to_owned())),
-        Ok(None) => {}
-        Err(failure) => exec::fail(&mut wire, failure),
+    if let Err(Stop::Failed(failure)) = answer(&mut wire, machine)
+        && wire.push(&Reply::Failed(failure)).is_ok()
+    {
+        // A peer that is gone misses nothing.
+        let _ = wire.drain();
     }
     wire.linger();
 }
 
-/// The first frame; `None` if the peer left without one.
-fn request(wire: &mut Wire) -> Result<Option<Request>, Failure> {
-    loop {
-        if let Some(request) = wire.next().map_err(|error| invalid(error.to_string()))? {
-            return Ok(Some(request));
-        }
-        match poll(&mut [PollFd::new(wire, PollFlags::IN)], Some(&PATIENCE)) {
-            Ok(0) => return Err(invalid("no request came")),
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(error) => {
-                let message = format!("cannot wait for a request: {}", io::Error::from(error));
-                return Err(Failure { kind: FailureKind::Internal, message });
-            }
-        }
-        if wire.fill().is_err() {
-            return Ok(None);
-        }
+fn answer(wire: &mut Wire, machine: &'static Machine) -> Result<(), Stop> {
+    match wire.receive(Some(&PATIENCE))? {
+        Some(Request::Exec(command)) => exec::run(wire, &machine.gate, &command),
+        Some(Request::Walk(walk)) => walk::run(wire, &walk),
+        Some(Request::Read(read)) => read::run(wire, &read),
+        Some(Request::Edit(edits)) => edit::run(wire, &machine.gate, &edits),
+        Some(Request::Changes(changes)) => changes::run(wire, machine, &changes),
+        Some(Request::Freeze) => freeze::run(wire, machine),
+        None => Err(invalid("no request came").into()),
     }
 }

@@ -12,6 +12,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// Most bytes taken from the socket at once.
 const READ_MAX: usize = 64 << 10;
 
+/// How much is encoded before it is written: a system call for each small frame would cost more
+/// than the frame.
+const BATCH: usize = 64 << 10;
+
 /// How long a peer that got the last frame may take to send the next bytes, or to hang up.
 const LINGER: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
@@ -59,6 +63,49 @@ impl Wire {
         Ok(())
     }
 
+    /// Encodes one frame and writes it with others, waiting for the peer as long as it takes.
+    pub fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
+        self.push(message)?;
+        if self.unsent.len() >= BATCH { Ok(self.drain()?) } else { Ok(()) }
+    }
+
+    /// Writes out everything, for as long as the peer listens.
+    pub fn drain(&mut self) -> io::Result<()> {
+        loop {
+            self.flush()?;
+            if self.is_flushed() {
+                return Ok(());
+            }
+            self.wait(PollFlags::OUT, None)?;
+        }
+    }
+
+    /// The next frame, waited for until `patience` ends; `None` if it does, or if the peer left.
+    pub fn receive<T: DeserializeOwned>(
+        &mut self,
+        patience: Option<&Timespec>,
+    ) -> Result<Option<T>, FrameError> {
+        loop {
+            if let Some(message) = self.next()? {
+                return Ok(Some(message));
+            }
+            if !self.wait(PollFlags::IN, patience)? || self.fill().is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for one of `events`, or the connection's end; `false` if `patience` came first.
+    pub fn wait(&self, events: PollFlags, patience: Option<&Timespec>) -> io::Result<bool> {
+        loop {
+            match poll(&mut [PollFd::new(&self.socket, events)], patience) {
+                Ok(count) => return Ok(count > 0),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Reads once. `UnexpectedEof` if the peer closed.
     pub fn fill(&mut self) -> io::Result<()> {
         self.received.reserve(READ_MAX);
@@ -78,11 +125,8 @@ impl Wire {
         }
         loop {
             self.received.clear();
-            match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&LINGER)) {
-                Ok(0) => return,
-                Ok(_) if self.fill().is_err() => return,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(_) => return,
+            if !self.wait(PollFlags::IN, Some(&LINGER)).unwrap_or(false) || self.fill().is_err() {
+                return;
             }
         }
     }

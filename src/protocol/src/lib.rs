@@ -11,6 +11,7 @@
 
 pub mod frame;
 mod message;
+pub mod path;
 
 pub use message::{
     Changes, Depth, Edit, Edits, Ended, Entry, EntryKind, Exec, Failure, FailureKind, Input, Read, Ready,

@@ -29,21 +29,25 @@ pub struct Step {
 pub enum Request {
     /// Run a command.
     Exec(Exec),
-    /// Describe a file or directory, with content if wanted: [`Reply::Entry`], each with its
-    /// [`Reply::Data`], then [`Reply::Done`].
+    /// Describe a file or directory, with content if wanted: [`Reply::Entry`] frames in the order
+    /// of [`crate::path::order`], each with its content, then [`Reply::Done`].
     Walk(Walk),
     /// Part of a regular file: [`Reply::Entry`], [`Reply::Data`], then [`Reply::Done`].
     Read(Read),
     /// Change files, all or none: [`Input::Edit`] frames follow, each with its [`Input::Data`], then
-    /// [`Input::Commit`]; then [`Reply::Done`]. Before the commit nothing has changed.
+    /// [`Input::Commit`]; then [`Reply::Done`]. Before the commit nothing has changed. The one
+    /// exception to "none": a directory of the layers below that is removed with what is in it is
+    /// removed last, since the kernel cannot put it aside; if that fails in the middle, everything
+    /// else is undone, and the failure says what is not.
     Edit(Edits),
-    /// What the writable layer holds: [`Reply::Entry`] frames in order of path, then
-    /// [`Reply::Walked`]. Then any number of [`Input::Fetch`], each answered by the [`Reply::Entry`]
-    /// of each of its files as it is now with its [`Reply::Data`], and [`Reply::Fetched`]. Closing
-    /// the connection ends it.
+    /// What the writable layer holds: [`Reply::Entry`] frames in the order of
+    /// [`crate::path::order`], the root first, then [`Reply::Walked`]. Then any number of
+    /// [`Input::Fetch`], each answered by the [`Reply::Entry`] of each of its files as it is now with
+    /// its content, and [`Reply::Fetched`]. Closing the connection ends it.
     Changes(Changes),
     /// Write everything to disk, and let nobody write again until the connection is closed:
-    /// [`Reply::Done`].
+    /// [`Reply::Done`] when that is so. If it takes too long the agent ends it by itself, and says
+    /// so by a [`Reply::Failed`] after that.
     Freeze,
 }
 
@@ -52,7 +56,8 @@ pub enum Request {
 pub struct Walk {
     /// An absolute directory. No path and no link on the way leads out of it.
     pub beneath: ByteBuf,
-    /// Where to start, relative to `beneath`; empty for itself.
+    /// Where to start, relative to `beneath`; empty for itself. A link at its end is what is
+    /// described. Other file systems are not entered.
     pub path: ByteBuf,
     /// How far down: only the start, what is in it, or everything below it.
     pub depth: Depth,
@@ -88,24 +93,26 @@ pub struct Read {
 /// Arguments of [`Request::Edit`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Edits {
-    /// As in [`Walk`]. Made if it is missing.
+    /// As in [`Walk`]. Made if it is missing, even if no change follows.
     pub beneath: ByteBuf,
-    /// Whom new files belong to: as in [`Exec::user`].
+    /// Whom new files and directories belong to: as in [`Exec::user`].
     pub user: String,
 }
 
-/// One change of files. Missing parents are made; nothing is reached through a link.
+/// One change of files. Each sees what those before it did. Missing parents are made; nothing is
+/// reached through a link. A path is removed at most once, and after that made at most once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Edit {
     /// A regular file with the [`Input::Data`] that follows, up to [`Input::EndOfData`]; it replaces
-    /// a file or link of that name.
+    /// a file or link of that name, and keeps a file's owner, permissions and attributes (but for
+    /// capabilities, which belong to the content).
     Write {
         /// Relative to [`Edits::beneath`].
         path: ByteBuf,
         /// Permissions; `None` keeps those of the file that it replaces, or 0644.
         mode: Option<u32>,
     },
-    /// A symbolic link; it replaces a file or link of that name.
+    /// A symbolic link; it replaces a file or link of that name, and keeps the owner.
     Symlink {
         /// Relative to [`Edits::beneath`].
         path: ByteBuf,
@@ -119,11 +126,11 @@ pub enum Edit {
         /// Permissions; `None` keeps those of the directory that is there, or 0755.
         mode: Option<u32>,
     },
-    /// Remove a file or link; a directory only with all that is in it, as `recursive` allows.
+    /// Remove a file or link, or a directory that is empty by then.
     Remove {
         /// Relative to [`Edits::beneath`].
         path: ByteBuf,
-        /// Whether a directory may go with what is in it.
+        /// Whether a directory goes with what is in it.
         recursive: bool,
     },
 }
@@ -142,7 +149,8 @@ pub struct Changes {
 /// A file, directory or anything else that has a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Relative to what was walked, `/` between components; empty for the start itself.
+    /// Relative to the start of a [`Walk`], to the root in [`Changes`], to `beneath` in [`Read`];
+    /// `/` between components, empty for the start or root itself.
     pub path: ByteBuf,
     /// What it is.
     pub kind: EntryKind,
@@ -214,7 +222,8 @@ pub struct Exec {
     pub env: Vec<(ByteBuf, ByteBuf)>,
     /// Working directory; empty means `/`. Created if `create_cwd`.
     pub cwd: ByteBuf,
-    /// Whether a missing `cwd` is made, as container runtimes do for the image's own.
+    /// Whether a missing `cwd` is made, as container runtimes do for the image's own. What is made
+    /// belongs to `user`, as everywhere.
     pub create_cwd: bool,
     /// `USER[:GROUP]`, names or numbers, as in an image's configuration; empty means root.
     pub user: String,
@@ -276,8 +285,8 @@ pub enum Reply {
     Entry(Entry),
     /// Content of the last [`Reply::Entry`], in order.
     Data(ByteBuf),
-    /// The content is whole; it may be longer or shorter than its entry said if the file is being
-    /// written to. Follows every regular file whose content was asked for.
+    /// The content is whole; never longer than its entry said, and shorter only if the file was cut
+    /// meanwhile. Follows every regular file whose content was asked for.
     EndOfData,
     /// All entries of [`Request::Changes`] were sent.
     Walked,
@@ -321,7 +330,7 @@ pub struct Failure {
 /// Kinds of [`Failure`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureKind {
-    /// No such program: exit status 127.
+    /// No such program, exit status 127; or no such file.
     NotFound,
     /// The program cannot be executed: exit status 126.
     NotExecutable,

@@ -6,6 +6,7 @@
 pub mod clone;
 pub mod ext4;
 pub mod fds;
+pub mod freeze;
 pub mod loopback;
 pub mod pty;
 pub mod root;

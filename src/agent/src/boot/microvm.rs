@@ -14,11 +14,12 @@ use pyro_sys::root::{
     DATA_ONLY, Step, StepError, attach, attach_if_possible, complete_dev, directory, name_machine,
 };
 use pyro_sys::{ext4, loopback};
-use rustix::fs::{Mode, chmod};
+use rustix::fs::{Mode, OFlags, chmod, open};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 const BOOT: &str = "/dev/vda";
@@ -38,11 +39,12 @@ const BLOCK: u64 = 4096;
 /// The name of a machine that was given none.
 const HOSTNAME: &str = "pyro";
 
-/// Mounts the disks, enters the root that they make, and furnishes it.
+/// Mounts the disks, enters the root that they make, and furnishes it. Returns the writable layer,
+/// which is out of reach by then.
 ///
 /// # Errors
 /// The step that failed.
-pub fn assemble(log: &mut Log) -> Result<(), StepError> {
+pub fn assemble(log: &mut Log) -> Result<Option<OwnedFd>, StepError> {
     // The stock kernel has mounted this one by itself, and does not do so twice in a place.
     if !Path::new(BOOT).exists() {
         attach("devtmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755")?;
@@ -52,7 +54,7 @@ pub fn assemble(log: &mut Log) -> Result<(), StepError> {
     let hostname = hostname();
     if !Path::new(IMAGE).exists() {
         log.done("no disks");
-        return Ok(());
+        return Ok(None);
     }
     mount_disk(IMAGE, BASE, "erofs", MountFlags::RDONLY)?;
     let mut lower = BASE.to_owned();
@@ -64,11 +66,14 @@ pub fn assemble(log: &mut Log) -> Result<(), StepError> {
     mount_writable()?;
     log.done("writable disk");
     overlay(&lower)?;
+    let upper =
+        open(format!("{DISK}/upper"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .step("open the writable layer")?;
     enter()?;
     log.done("root");
     furnish(&hostname)?;
     log.done("furnished");
-    Ok(())
+    Ok(Some(upper))
 }
 
 fn mount_disk(device: &str, target: &str, kind: &str, flags: MountFlags) -> Result<(), StepError> {

@@ -21,6 +21,9 @@ const LISTENER: RawFd = 3;
 /// The connection to the host that the namespaces launcher passes.
 const READY: RawFd = 4;
 
+/// The upper directory of the root's overlay that the namespaces launcher passes.
+const UPPER: RawFd = 5;
+
 /// How long a machine that failed to boot stays, so that its last words get out.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -33,6 +36,14 @@ pub enum Place {
     Namespaces,
 }
 
+/// A machine that stands.
+pub struct Booted {
+    /// The socket to serve on.
+    pub listener: OwnedFd,
+    /// The upper directory of the root's overlay.
+    pub upper: Option<OwnedFd>,
+}
+
 impl Place {
     /// The launcher says where; a kernel does not.
     pub fn from_arguments(mut arguments: impl Iterator<Item = OsString>) -> Self {
@@ -42,13 +53,14 @@ impl Place {
         }
     }
 
-    /// Makes everything ready to serve, and returns the socket to serve on.
-    pub fn boot(self, log: &mut Log) -> Result<OwnedFd, StepError> {
+    /// Makes everything ready to serve.
+    pub fn boot(self, log: &mut Log) -> Result<Booted, StepError> {
         umask(rustix::fs::Mode::from_raw_mode(0o022));
         log.done("agent");
-        if let Self::MicroVm = self {
-            microvm::assemble(log)?;
-        }
+        let upper = match self {
+            Self::MicroVm => microvm::assemble(log)?,
+            Self::Namespaces => Some(fds::inherited(UPPER).step("take the upper directory")?),
+        };
         raise_limits();
         let reaper = thread::Builder::new().name("reaper".to_owned());
         reaper.spawn(|| reap::run()).step("start the reaper")?;
@@ -57,7 +69,7 @@ impl Place {
             Self::Namespaces => fds::inherited(LISTENER).step("take the listening socket")?,
         };
         log.done("listening");
-        Ok(listener)
+        Ok(Booted { listener, upper })
     }
 
     /// Tells the host how it went.

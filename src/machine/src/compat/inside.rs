@@ -39,7 +39,7 @@ pub fn enter(prepared: &Prepared<'_>, parent: &OwnedFd) -> Result<Infallible, St
     }
     rustix::system::sethostname(prepared.spec.hostname.as_bytes()).step("set the host name")?;
     loopback::up().step("set the loopback interface up")?;
-    let agent = build_root(prepared)?;
+    let (agent, upper) = build_root(prepared)?;
     if prepared.is_privileged() {
         enter_user_namespace(parent)?;
     }
@@ -48,7 +48,7 @@ pub fn enter(prepared: &Prepared<'_>, parent: &OwnedFd) -> Result<Infallible, St
     // Again: changing credentials has cleared it.
     die_with(parent)?;
     let argv = [c"pyro-agent", c"--namespaces"];
-    clone::execute(&agent, &argv, &[prepared.listener.as_fd(), prepared.ready.as_fd()])
+    clone::execute(&agent, &argv, &[prepared.listener.as_fd(), prepared.ready.as_fd(), upper.as_fd()])
         .step("execute the agent")
 }
 
@@ -86,8 +86,9 @@ fn enter_user_namespace(parent: &OwnedFd) -> Result<(), StepError> {
     if length == 0 { Err(io::Error::from(io::ErrorKind::BrokenPipe)).step("await users") } else { Ok(()) }
 }
 
-/// Leaves nothing of the host in sight but the agent's program, which is returned.
-fn build_root(prepared: &Prepared<'_>) -> Result<Tree, StepError> {
+/// Leaves nothing of the host in sight but the agent's program and the upper directory of the root's
+/// overlay, which are returned.
+fn build_root(prepared: &Prepared<'_>) -> Result<(Tree, Tree), StepError> {
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).step("separate the mounts from the host's")?;
     let devices = DEVICES.map(|name| (name, Tree::of(format!("/dev/{name}"))));
@@ -96,6 +97,10 @@ fn build_root(prepared: &Prepared<'_>) -> Result<Tree, StepError> {
     // Root in the machine gets at the agent's file as `/proc/1/exe`, and it is everyone's.
     let agent = &prepared.spec.agent;
     let agent = Tree::of(agent).and_then(Tree::read_only).step(format!("open {}", agent.display()))?;
+    // So does it get at this one, as a descriptor of the agent; a mount of its own, it leads no
+    // further up.
+    let upper =
+        Tree::of(writable.join("upper")).and_then(Tree::read_only).step("open the upper directory")?;
     mount_overlay(prepared)?;
     let host = directory("/").step("open the host's root")?;
     chdir(writable).step("enter the new root")?;
@@ -128,7 +133,7 @@ fn build_root(prepared: &Prepared<'_>) -> Result<Tree, StepError> {
     if prepared.is_privileged() {
         PROC_READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
     }
-    Ok(agent)
+    Ok((agent, upper))
 }
 
 /// Mounts the machine's root over its writable directory, in this mount namespace only.
@@ -142,12 +147,12 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
     let layers = lower.iter().map(by_number).collect::<Vec<_>>().join(":");
     // Volatile: as with a microVM's disk, only a crash of the host loses what was not written out.
-    // An ordinary user may not write `trusted` attributes.
-    let attributes = if prepared.is_privileged() { "" } else { ",userxattr" };
+    // `userxattr`: an ordinary user may not write `trusted` attributes, nor may root of a user
+    // namespace, which the agent is, read them.
     // What the last machine on this layer left, since it did not wait for the disk.
     let _ = rustix::fs::rmdir(spec.writable.join("work/work/incompat/volatile"));
     let options = format!(
-        "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile{attributes}",
+        "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile,userxattr",
         by_number(&upper),
         by_number(&work),
     );
