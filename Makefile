@@ -10,6 +10,8 @@ STATIC := target/agent-build/x86_64-unknown-linux-gnu/agent/pyro-agent
 export PYRO_AGENT := $(CURDIR)/target/agent/pyro-agent
 export LAB_IMG ?= $(CURDIR)/target/lab
 export PYRO_TEST_IMAGE := $(CURDIR)/$(IMAGE)
+# For tests that start machines by themselves; pyro looks beside its own program first.
+export PYRO_MACHINE := $(BUILD)/pyro-machine
 .DEFAULT_GOAL := help
 .PHONY: help setup build agent demo image lab test test-kvm lint lint-fast check-flake clean
 

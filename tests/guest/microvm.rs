@@ -1,6 +1,6 @@
 //! Every case of a machine, on real microVMs, and what only they can show.
 
-use crate::support::{Pyro, cases};
+use crate::support::{Pyro, cases, delta};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -74,4 +74,9 @@ fn a_signal_leaves_nothing_behind() {
 #[test]
 fn a_killed_pyro_takes_its_machine_along() {
     cases::a_killed_pyro_takes_its_machine_along(&pyro());
+}
+
+#[test]
+fn layers_lie_on_an_image() {
+    delta::layers_lie_on_an_image(&pyro());
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 pub mod cases;
+pub mod delta;
+pub mod machine;
 pub mod process;
 
 /// The environment that the tests run in: Debian's packages, as `images/build.sh` makes it.
@@ -60,6 +62,11 @@ impl Pyro {
         let pyro = Self { home: shared_home(), flags, execution_mode };
         pyro.install();
         pyro
+    }
+
+    /// The state directory, as the library sees it.
+    pub fn home(&self) -> pyro_workspace::Home {
+        pyro_workspace::Home::open(&self.home).expect("the home can be opened")
     }
 
     /// `pyro WORDS…`.
@@ -132,11 +139,11 @@ pub fn command(home: &Path) -> Command {
     command
 }
 
-/// One state directory for all tests of a run: commands are meant to share it.
+/// One state directory for all tests of a run that one user runs: commands are meant to share it.
 fn shared_home() -> PathBuf {
     // In the lab the target directory is read-only.
-    let home = std::env::var_os("PYRO_TEST_HOME")
-        .map_or_else(|| std::env::temp_dir().join("pyro-test"), PathBuf::from);
+    let own = || std::env::temp_dir().join(format!("pyro-test-{}", rustix::process::geteuid()));
+    let home = std::env::var_os("PYRO_TEST_HOME").map_or_else(own, PathBuf::from);
     fs::create_dir_all(&home).expect("a directory for state");
     home
 }

@@ -7,7 +7,7 @@
 mod format;
 
 use crate::tree::LayerSize;
-use crate::{Content, Device, Directory, Node, NodeId, NodeKind, Part, Payload, Tree, Xattr};
+use crate::{Content, Device, Node, NodeId, NodeKind, Part, Payload, Tree, Xattr};
 use format::{BLOCK, DirectoryBlock, DirectorySize, FileType, INODE, INODES_OFFSET, Inode, Layout, SLOT};
 use std::io::{self, Write};
 use std::sync::LazyLock;
@@ -219,12 +219,18 @@ fn directory_size(tree: &Tree<'_>, id: NodeId) -> u64 {
     size.bytes()
 }
 
-/// A directory's attributes: its own, and what makes it opaque. (Of its own, none has that name.)
+/// A directory's attributes: its own, and what overlayfs is told by. (Of its own, none has such a name.)
 fn xattrs<'t>(node: &'t Node<'_>) -> impl Iterator<Item = &'t Xattr> {
     static OPAQUE: LazyLock<Xattr> =
         LazyLock::new(|| Xattr { name: (*b"trusted.overlay.opaque").into(), value: (*b"y").into() });
-    let opaque = matches!(&node.kind, NodeKind::Directory(Directory { opaque: true, .. }));
-    node.meta.xattrs.iter().chain(opaque.then(|| &*OPAQUE))
+    // "Copied from a layer below, nobody knows where": such a directory may hold whiteouts.
+    static ORIGIN: LazyLock<Xattr> =
+        LazyLock::new(|| Xattr { name: (*b"trusted.overlay.origin").into(), value: [].into() });
+    let (opaque, whiteouts) = match &node.kind {
+        NodeKind::Directory(directory) => (directory.opaque, directory.whiteouts),
+        _ => (false, false),
+    };
+    node.meta.xattrs.iter().chain(opaque.then(|| &*OPAQUE)).chain(whiteouts.then(|| &*ORIGIN))
 }
 
 fn file_type(kind: &NodeKind<'_>) -> FileType {

@@ -99,6 +99,9 @@ fn merge(layers: &[Toc], style: Style) -> Result<Tree<'_>, MergeError> {
     let sizes = layers.iter().map(|toc| LayerSize { tar_bytes: toc.tar_bytes(), aux_bytes: toc.aux_bytes() });
     let mut tree = Tree { nodes: merger.nodes, layers: sizes.collect() };
     count_links(&mut tree);
+    if style == Style::Overlay {
+        mark_whiteouts(&mut tree);
+    }
     Ok(tree)
 }
 
@@ -371,5 +374,15 @@ fn count_links(tree: &mut Tree<'_>) {
     }
     for (node, links) in tree.nodes.iter_mut().zip(links) {
         node.links = links;
+    }
+}
+
+fn mark_whiteouts(tree: &mut Tree<'_>) {
+    let is_whiteout: Vec<bool> =
+        tree.nodes.iter().map(|node| matches!(node.kind, NodeKind::Whiteout)).collect();
+    for node in &mut tree.nodes {
+        if let NodeKind::Directory(directory) = &mut node.kind {
+            directory.whiteouts = directory.names.values().any(|link| is_whiteout[link.node.index()]);
+        }
     }
 }

@@ -69,6 +69,9 @@ pub enum NodeKind<'a> {
 pub struct Directory<'a> {
     /// Hides what the layers below have in it (overlay trees only).
     pub opaque: bool,
+    /// Holds whiteouts (overlay trees only). Overlayfs must be told, or it lists their names where no
+    /// layer below has the directory.
+    pub whiteouts: bool,
     pub(crate) names: BTreeMap<&'a [u8], Link>,
     /// The last layer that emptied it of what earlier layers had there.
     pub(crate) emptied_by: Option<u32>,

@@ -23,7 +23,7 @@ mod unpack;
 
 pub use credentials::CredentialError;
 pub use digest::{Digest, DigestError};
-pub use disk::{DiskError, ImageDisk};
+pub use disk::{DiskError, LayerDisk};
 pub use export::{ExportError, ExportFormat, export};
 pub use files::FileError;
 pub use image::{Image, ImageSummary, Layer, Platform, RunConfig, Source};

@@ -9,6 +9,7 @@ use crate::{
     files::Lock,
     manifest::{self, Document},
     store::Name,
+    unpack::overlay_key,
 };
 use serde::Serialize;
 use std::{
@@ -154,8 +155,32 @@ impl Sweep<'_> {
         marked.chains.insert(chain(&diff_ids));
     }
 
+    /// Names of the trees that single layers may have.
+    fn layer_trees(&self, marked: &Marked) -> HashSet<String> {
+        let digests = marked.blobs.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok());
+        digests.map(|digest: Digest| overlay_key(&digest)).collect()
+    }
+
+    /// Names of the disks above images of which all layers stay.
+    fn deltas(&self, marked: &Marked) -> Result<HashSet<String>, FileError> {
+        let directory = self.store.deltas();
+        let entries = fs::read_dir(&directory).map_err(FileError::at("list", &directory))?;
+        let mut stay = HashSet::new();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let Some(stem) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+            let Some(disk) = self.store.made(&path.with_extension("vmdk"))? else { continue };
+            let parts = disk.parts.iter().filter_map(|part| part.file_stem()?.to_str());
+            if parts.into_iter().all(|part| part == stem || marked.blobs.contains(part)) {
+                stay.insert(stem.to_owned());
+            }
+        }
+        Ok(stay)
+    }
+
     fn doomed(&self, marked: &Marked) -> Result<Vec<(PrunedKind, PathBuf)>, FileError> {
         let store = self.store;
+        let trees = self.layer_trees(marked);
+        let deltas = self.deltas(marked)?;
         let is_digest = |stem: &str| stem.len() == 64 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut doomed = Vec::new();
         let mut look = |directory: PathBuf, kind, goes: &dyn Fn(&str) -> bool| {
@@ -173,7 +198,9 @@ impl Sweep<'_> {
         look(store.ingest(), PrunedKind::Partial, &|_| true)?;
         look(store.tocs(), PrunedKind::Cache, &|stem| !marked.blobs.contains(stem))?;
         look(store.bases(), PrunedKind::Cache, &|stem| !marked.chains.contains(stem))?;
-        look(store.trees(), PrunedKind::Cache, &|stem| !marked.chains.contains(stem))?;
+        look(store.deltas(), PrunedKind::Cache, &|stem| !deltas.contains(stem))?;
+        let is_tree = |stem: &str| marked.chains.contains(stem) || trees.contains(stem);
+        look(store.trees(), PrunedKind::Cache, &|stem| !is_tree(stem))?;
         look(store.trash(), PrunedKind::Rest, &|_| true)?;
         Ok(doomed)
     }

@@ -8,7 +8,8 @@
 //! HOME/store/ingest/              downloads in progress: <hex>.part, and <hex>.lock while one runs
 //! HOME/cache/toc/<hex>.{toc,aux}  tables of contents per layer          } all of cache/
 //! HOME/cache/base/<hex>.{erofs,vmdk}  indexes and disks per chain       } can be
-//! HOME/cache/tree/<hex>/          extracted trees per chain             } rebuilt
+//! HOME/cache/delta/<hex>.{erofs,vmdk} the same of layers above an image } rebuilt
+//! HOME/cache/tree/<hex>/          extracted trees, per chain and layer  }
 //! HOME/trash/                     what is being deleted
 //! ```
 //!
@@ -152,9 +153,15 @@ impl Store {
     pub fn open(home: &Path) -> Result<Self, StoreError> {
         let store = Self { home: home.to_owned() };
         store.check_version()?;
-        for directory in
-            [store.blobs(), store.ingest(), store.tocs(), store.bases(), store.trees(), store.trash()]
-        {
+        for directory in [
+            store.blobs(),
+            store.ingest(),
+            store.tocs(),
+            store.bases(),
+            store.deltas(),
+            store.trees(),
+            store.trash(),
+        ] {
             make_directory(&directory)?;
         }
         let layout = store.layout().join("oci-layout");
@@ -192,7 +199,7 @@ impl Store {
 
     /// Removes temporary files of processes that are gone.
     fn reap(&self) -> Result<(), StoreError> {
-        for directory in [self.ingest(), self.blobs(), self.tocs(), self.bases()] {
+        for directory in [self.ingest(), self.blobs(), self.tocs(), self.bases(), self.deltas()] {
             let entries = fs::read_dir(&directory).map_err(FileError::at("list", &directory))?;
             for entry in entries.flatten() {
                 if !entry.file_name().as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
@@ -493,6 +500,10 @@ impl Store {
 
     pub(crate) fn bases(&self) -> PathBuf {
         self.home.join("cache/base")
+    }
+
+    pub(crate) fn deltas(&self) -> PathBuf {
+        self.home.join("cache/delta")
     }
 
     pub(crate) fn trees(&self) -> PathBuf {

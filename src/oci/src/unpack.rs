@@ -1,4 +1,7 @@
-//! The files of an image as a directory tree, for machines that have no disk of their own.
+//! The files of layers as directory trees, for machines that have no disk of their own.
+//!
+//! The layers of an image become one tree. Each one that is put on top (a seed, a snapshot) becomes a
+//! tree of its own, in overlayfs' form: a new one costs only what is in it.
 //!
 //! Every entry is made relative to an open directory that was made here, so that no link in the image
 //! leads anywhere. A tree appears by rename, when it is whole and durable.
@@ -7,12 +10,12 @@
 mod tests;
 
 use crate::{
-    FileError, Image, LayerError, Store,
-    disk::chain,
+    Digest, FileError, Image, Layer, LayerError, Store,
+    disk::{Merge, chain},
     files::{Lock, make_directory},
-    ingest::{self, write_sparse},
+    ingest::write_sparse,
 };
-use pyro_layer::{Content, MergeError, Meta, Node, NodeKind, Part, Time, Toc, flatten};
+use pyro_layer::{Content, MergeError, Meta, Node, NodeKind, Part, Time, flatten, overlay};
 use rustix::{
     fs::{
         self as sys, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
@@ -57,7 +60,25 @@ impl Store {
     /// # Errors
     /// [`UnpackError`].
     pub fn tree(&self, image: &Image) -> Result<PathBuf, UnpackError> {
-        let path = self.trees().join(chain(&image.diff_ids()));
+        self.unpacked(&chain(&image.diff_ids()), &image.layers, flatten)
+    }
+
+    /// Trees of layers that lie above an image, lowest first, each as a lower layer of overlayfs:
+    /// with whiteouts, and with opaque directories as root's or other users' mounts know them. Made
+    /// when they are wanted first. The caller holds the store.
+    ///
+    /// # Errors
+    /// [`UnpackError`].
+    pub fn delta_trees(&self, diff_ids: &[Digest]) -> Result<Vec<PathBuf>, UnpackError> {
+        let layers = self.layers(diff_ids)?;
+        let trees = layers
+            .iter()
+            .map(|layer| self.unpacked(&overlay_key(&layer.diff_id), std::slice::from_ref(layer), overlay));
+        trees.collect()
+    }
+
+    fn unpacked(&self, key: &str, layers: &[Layer], merge: Merge) -> Result<PathBuf, UnpackError> {
+        let path = self.trees().join(key);
         if path.is_dir() {
             return Ok(path);
         }
@@ -65,14 +86,13 @@ impl Store {
         if path.is_dir() {
             return Ok(path);
         }
-        let tocs =
-            image.layers.iter().map(|layer| ingest::toc(self, layer)).collect::<Result<Vec<Toc>, _>>()?;
-        let tree = flatten(&tocs)?;
+        let tocs = self.tables(layers)?;
+        let tree = merge(&tocs)?;
         // The name is ours alone while we have the lock; a crash may have left something there.
         let fresh = path.with_extension("new");
         self.discard(&fresh)?;
         make_directory(&fresh)?;
-        let unpacked = Unpack::new(self, image, &fresh)
+        let unpacked = Unpack::new(self, layers, &fresh)
             .and_then(|mut unpack| unpack.all(&tree))
             .and_then(|()| std::fs::rename(&fresh, &path).map_err(FileError::at("create", &path)));
         if let Err(error) = unpacked {
@@ -83,12 +103,36 @@ impl Store {
     }
 }
 
+/// Prefix of the attributes of overlays that this user mounts.
+fn overlay_prefix() -> &'static str {
+    if geteuid().is_root() { "trusted.overlay." } else { "user.overlay." }
+}
+
+/// The name of a layer's own tree: another one for root, whose overlays know other attributes.
+pub(crate) fn overlay_key(diff_id: &Digest) -> String {
+    Digest::of(format!("{} {}", chain(&[*diff_id]), overlay_prefix()).as_bytes()).hex()
+}
+
 /// A directory in which entries are being made.
 struct Open<'t> {
     fd: OwnedFd,
     meta: &'t Meta,
+    /// What overlayfs is told by: names of attributes, without their prefix, and values.
+    told: Vec<(&'static str, &'static [u8])>,
     /// Length of its path below the root.
     path: usize,
+}
+
+impl<'t> Open<'t> {
+    fn new(fd: OwnedFd, node: &Node<'t>, path: usize) -> Self {
+        let mut told: Vec<(&str, &[u8])> = Vec::new();
+        if let NodeKind::Directory(directory) = &node.kind {
+            told.extend(directory.opaque.then_some(("opaque", &b"y"[..])));
+            // "Copied from a layer below, nobody knows where": may hold whiteouts, which are not listed.
+            told.extend(directory.whiteouts.then_some(("origin", &b""[..])));
+        }
+        Self { fd, meta: node.meta, told, path }
+    }
 }
 
 struct Unpack {
@@ -102,9 +146,9 @@ struct Unpack {
 }
 
 impl Unpack {
-    fn new(store: &Store, image: &Image, root: &Path) -> Result<Self, FileError> {
+    fn new(store: &Store, layers: &[Layer], root: &Path) -> Result<Self, FileError> {
         let open = |path: &Path| File::open(path).map_err(FileError::at("open", path));
-        let parts = image.layers.iter().map(|layer| {
+        let parts = layers.iter().map(|layer| {
             let aux = store.tocs().join(format!("{}.aux", layer.diff_id.hex()));
             let aux = if aux.exists() { Some(open(&aux)?) } else { None };
             Ok((open(&store.blob(&layer.diff_id))?, aux))
@@ -128,7 +172,7 @@ impl Unpack {
             let path = OsStr::from_bytes(visit.path);
             if visit.path.is_empty() {
                 let fd = root.try_clone().map_err(FileError::at("open", &self.root))?;
-                open.push(Open { fd, meta: visit.node.meta, path: 0 });
+                open.push(Open::new(fd, visit.node, 0));
                 continue;
             }
             let slash = visit.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
@@ -141,7 +185,7 @@ impl Unpack {
             let made = if let NodeKind::Directory(_) = visit.node.kind {
                 let made = sys::mkdirat(parent, name, Mode::RWXU)
                     .and_then(|()| sys::openat(parent, name, DIRECTORY, Mode::empty()));
-                made.map(|fd| open.push(Open { fd, meta: visit.node.meta, path: visit.path.len() }))
+                made.map(|fd| open.push(Open::new(fd, visit.node, visit.path.len())))
             } else if let Some(first) = self.linked.get(&visit.id.index()) {
                 sys::linkat(&root, first, parent, name, AtFlags::empty())
             } else {
@@ -161,7 +205,12 @@ impl Unpack {
 
     /// Everything in this directory is made.
     fn close(&self, done: &Open<'_>) -> Result<(), FileError> {
-        let made = self.finish(&done.fd, done.meta, true);
+        // Not to be had without: what is hidden would be seen again.
+        let mut tell = done.told.iter().map(|(name, value)| {
+            sys::fsetxattr(&done.fd, format!("{}{name}", overlay_prefix()), value, XattrFlags::empty())
+        });
+        let told: Result<(), Errno> = tell.try_for_each(|told| told);
+        let made = told.and_then(|()| self.finish(&done.fd, done.meta, true));
         made.map_err(|error| FileError::at("write to a directory of", &self.root)(error.into()))
     }
 
@@ -185,9 +234,11 @@ impl Unpack {
                 (FileType::CharacterDevice, sys::makedev(device.major, device.minor))
             }
             NodeKind::Block(device) => (FileType::BlockDevice, sys::makedev(device.major, device.minor)),
-            NodeKind::Directory(_) | NodeKind::Whiteout => {
-                unreachable!("directories are made by the caller, and a flattened tree has no whiteouts")
+            // The one device that any user may make.
+            NodeKind::Whiteout => {
+                return sys::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0);
             }
+            NodeKind::Directory(_) => unreachable!("directories are made by the caller"),
         };
         match sys::mknodat(parent, name, kind, Mode::RUSR | Mode::WUSR, device) {
             // A machine has its own /dev: devices of the image are no loss where they are not allowed.

@@ -19,6 +19,7 @@ pub fn in_use(home: &Home) -> Result<Vec<Digest>, RecordError> {
             Ok(record) => {
                 needed.push(record.manifest);
                 needed.extend(record.diff_ids);
+                needed.extend(record.delta);
             }
             // Being made or deleted.
             Err(RecordError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}

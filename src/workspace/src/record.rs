@@ -59,6 +59,9 @@ pub struct Record {
     pub manifest: Digest,
     /// The image's layers, lowest first: what must stay in the store.
     pub diff_ids: Vec<Digest>,
+    /// Layers on top of the image, lowest first: a seed, snapshots. They must stay in the store too.
+    #[serde(default)]
+    pub delta: Vec<Digest>,
     /// How it runs.
     pub execution_mode: ExecutionMode,
     /// What it may use.

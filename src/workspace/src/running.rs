@@ -10,13 +10,13 @@ use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
 use pyro_machine::report::{Confinement, End, Reason};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
-use pyro_oci::{DiskError, Image, UnpackError};
+use pyro_oci::{DiskError, Image, LayerDisk, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a guest may take to say that it is ready. Generous: an emulated processor needs a
@@ -92,7 +92,9 @@ impl StartError {
     pub const fn is_of_the_host(&self) -> bool {
         match self {
             Self::Firmware(_) | Self::Launch(_) | Self::Timeout { .. } => true,
-            Self::Died { end, .. } => !matches!(end.reason, Reason::Guest | Reason::Killed),
+            Self::Died { end, .. } => {
+                !matches!(end.reason, Reason::Guest | Reason::Killed)
+            }
             _ => false,
         }
     }
@@ -228,36 +230,53 @@ fn await_ready(
 
 fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, StartError> {
     let resources = workspace.record().resources;
+    let delta = &workspace.record().delta;
     let cache = home.cache();
     Ok(match workspace.record().execution_mode {
         ExecutionMode::GuestVsock => {
-            let base = home.store().disk(image)?;
-            let disk = |path: PathBuf, format, read_only, parts| Disk { path, format, read_only, parts };
+            // The places of the first two are fixed, and the agent looks whether there is a third.
+            let writable = Disk {
+                path: workspace.upper(),
+                format: DiskFormat::Raw,
+                read_only: false,
+                parts: Vec::new(),
+            };
+            let mut disks = vec![layers(home.store().disk(image)?), writable];
+            if !delta.is_empty() {
+                disks.push(layers(home.store().delta(delta)?));
+            }
             Spec::MicroVm(MicroVm {
                 vcpus: resources.vcpu_count,
                 mem_mib: resources.mem_mib,
                 kernel: firmware::find(home.path())?,
                 agent_disk: program::disk(&cache)?,
-                disks: vec![
-                    disk(base.descriptor, DiskFormat::Vmdk, true, base.parts),
-                    disk(workspace.upper(), DiskFormat::Raw, false, Vec::new()),
-                ],
+                disks,
                 run_dir: workspace.run_dir(),
                 console: workspace.console(),
                 hostname: HOSTNAME.into(),
             })
         }
-        ExecutionMode::HostCompat => Spec::Namespaces(Namespaces {
-            agent: program::file(&cache)?,
-            lower: vec![home.store().tree(image)?],
-            writable: workspace.writable(),
-            mem_mib: resources.mem_mib,
-            vcpus: resources.vcpu_count,
-            run_dir: workspace.run_dir(),
-            console: workspace.console(),
-            hostname: HOSTNAME.into(),
-        }),
+        ExecutionMode::HostCompat => {
+            let mut lower = vec![home.store().tree(image)?];
+            lower.extend(home.store().delta_trees(delta)?);
+            lower.reverse();
+            Spec::Namespaces(Namespaces {
+                agent: program::file(&cache)?,
+                lower,
+                writable: workspace.writable(),
+                mem_mib: resources.mem_mib,
+                vcpus: resources.vcpu_count,
+                run_dir: workspace.run_dir(),
+                console: workspace.console(),
+                hostname: HOSTNAME.into(),
+            })
+        }
     })
+}
+
+/// A read-only disk of layers.
+fn layers(disk: LayerDisk) -> Disk {
+    Disk { path: disk.descriptor, format: DiskFormat::Vmdk, read_only: true, parts: disk.parts }
 }
 
 /// Boots a guest without an image, to see whether this host can: the agent on its own disk.

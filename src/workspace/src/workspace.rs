@@ -15,7 +15,7 @@ use crate::id::WorkspaceId;
 use crate::record::{ExecutionMode, Record, RecordError, Resources, VERSION};
 use crate::upper;
 use jiff::Timestamp;
-use pyro_oci::Image;
+use pyro_oci::{Digest, Image};
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -24,6 +24,8 @@ use std::path::{Path, PathBuf};
 /// How to make a workspace.
 #[derive(Clone, Debug)]
 pub struct CreateSpec {
+    /// Layers on top of the image, lowest first; only ones that this program wrote.
+    pub delta: Vec<Digest>,
     /// What it may use.
     pub resources: Resources,
     /// How it runs.
@@ -74,6 +76,7 @@ impl Workspace {
             environment: image.reference.to_string(),
             manifest: image.manifest,
             diff_ids: image.diff_ids(),
+            delta: spec.delta.clone(),
             execution_mode: spec.execution_mode,
             resources: spec.resources,
             ephemeral: spec.ephemeral,

@@ -143,8 +143,10 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     let lower = spec.lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let upper = open(&spec.writable.join("upper"))?;
     let work = open(&spec.writable.join("work"))?;
-    // By descriptor: paths of any length and with any character, none of them to be read inside.
-    let by_number = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+    // By descriptor: paths of any length and with any character, none of them to be read inside. The
+    // options must fit in a page, so the numbers stand alone.
+    chdir("/proc/self/fd").step("enter the directory of descriptors")?;
+    let by_number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
     let layers = lower.iter().map(by_number).collect::<Vec<_>>().join(":");
     // Volatile: as with a microVM's disk, only a crash of the host loses what was not written out.
     // `userxattr`: an ordinary user may not write `trusted` attributes, nor may root of a user

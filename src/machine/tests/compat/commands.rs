@@ -168,13 +168,13 @@ fn signals_reach_the_whole_group() {
         session.until("begun\n");
         session.send(&Input::Signal(9));
         assert_eq!(session.outcome().ended().status, Status::Signaled(9));
-        assert!(!machine.is_running("sleep 4321"));
+        machine.until_gone("sleep 4321");
 
         let session = machine.begin(sh("echo begun; sleep 4322"));
         session.until("begun\n");
         session.send(&Input::Signal(99));
         assert_eq!(session.outcome().failure().message, "there is no signal 99");
-        assert!(!machine.is_running("sleep 4322"));
+        machine.until_gone("sleep 4322");
     });
 }
 

@@ -245,3 +245,17 @@ fn several_layers_make_one_root() {
         assert_eq!(machine.text("echo $HOME; ls /etc/group"), "/top\n/etc/group\n");
     }
 }
+
+#[test]
+fn as_many_layers_fit_as_an_image_may_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut spec = lay_out(directory.path());
+    for number in 1..500 {
+        let layer = directory.path().join(number.to_string());
+        fs::create_dir_all(layer.join("layers")).unwrap();
+        fs::write(layer.join("layers").join(number.to_string()), "").unwrap();
+        spec.lower.insert(0, layer);
+    }
+    let machine = Machine::from_spec(Owner::all()[0], directory, spec);
+    assert_eq!(machine.text("ls /layers | wc -l"), "499\n");
+}

@@ -158,3 +158,25 @@ fn a_newer_store_is_refused_and_left_alone() {
     assert!(Store::open(home.path()).unwrap_err().to_string().contains("VERSION is damaged"));
     assert_eq!(home.visible(), before);
 }
+
+#[test]
+fn what_lies_on_an_image_stays_as_long_as_its_layers() {
+    let home = Home::new();
+    let store = home.store();
+    let seeds = [install(&store, "seed:1", &[1]), install(&store, "seed:2", &[2])];
+    let layers = seeds.each_ref().map(|seed| seed.layers[0].diff_id);
+    let disks = [store.delta(&layers[..1]).unwrap(), store.delta(&layers).unwrap()];
+    let trees = store.delta_trees(&layers).unwrap();
+    assert_eq!(prune(&store, false, &[]), []);
+    for seed in seeds {
+        store.remove(&seed.reference).unwrap();
+    }
+    prune(&store, false, &layers);
+    assert_eq!(disks, [store.delta(&layers[..1]).unwrap(), store.delta(&layers).unwrap()]);
+    assert!(disks.iter().all(|disk| disk.descriptor.exists()) && trees.iter().all(|tree| tree.exists()));
+    prune(&store, false, &layers[..1]);
+    assert_eq!(disks.each_ref().map(|disk| disk.descriptor.exists()), [true, false]);
+    assert_eq!(trees.iter().map(|tree| tree.exists()).collect::<Vec<_>>(), [true, false]);
+    prune(&store, false, &[]);
+    assert_eq!([count(&home.path().join("cache/delta")), count(&home.path().join("cache/tree"))], [0, 0]);
+}

@@ -5,7 +5,7 @@ use super::support::{
     layout::{Layout, Packing},
     run, skopeo,
 };
-use pyro_oci::{Digest, Image, ImageDisk, Silent, Store, import};
+use pyro_oci::{Digest, Image, LayerDisk, Silent, Store, import};
 use rustix::{
     io::Errno,
     mount::{UnmountFlags, unmount},
@@ -87,7 +87,7 @@ struct Mounted {
 
 impl Mounted {
     /// The parts in one file, as the descriptor joins them, on a loop device.
-    fn new(disk: &ImageDisk) -> Self {
+    fn new(disk: &LayerDisk) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("disk");
         let mut joined = File::create(&path).unwrap();

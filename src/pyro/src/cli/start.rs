@@ -106,6 +106,7 @@ enum Attempt {
 
 fn attempt(home: &Home, request: &Start<'_>, execution_mode: ExecutionMode) -> Result<Started, Attempt> {
     let spec = CreateSpec {
+        delta: Vec::new(),
         resources: request.resources,
         execution_mode,
         ephemeral: true,
