@@ -12,6 +12,7 @@ mod program;
 mod record;
 mod running;
 mod session;
+mod snapshot;
 mod until;
 mod upper;
 mod verdict;

@@ -92,9 +92,7 @@ impl StartError {
     pub const fn is_of_the_host(&self) -> bool {
         match self {
             Self::Firmware(_) | Self::Launch(_) | Self::Timeout { .. } => true,
-            Self::Died { end, .. } => {
-                !matches!(end.reason, Reason::Guest | Reason::Killed)
-            }
+            Self::Died { end, .. } => !matches!(end.reason, Reason::Guest | Reason::Killed),
             _ => false,
         }
     }

@@ -1,0 +1,3 @@
+//! Snapshots: layers made of a writable layer.
+
+mod plan;
