@@ -164,6 +164,7 @@ pub fn the_writable_layer_is_told_while_nobody_writes(pyro: &Pyro) {
     with_machine(pyro, |machine| {
         machine.sh("mkdir /workspace; cd /workspace; echo one > one; ln one two; mkfifo pipe; ln -s one link; rm /etc/group");
         let writer = machine.begin("i=0; while :; do i=$((i+1)); echo $i > /workspace/count; done");
+        machine.sh("until test -s /workspace/count; do :; done");
         let changes = Changes { below: Bytes::new(), freeze: true };
         let mut changed = machine.agent.changes(&changes, machine.until).unwrap();
         let mut layer = BTreeMap::new();
