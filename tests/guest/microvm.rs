@@ -1,6 +1,6 @@
 //! Every case of a machine, on real microVMs, and what only they can show.
 
-use crate::support::{Pyro, cases, delta};
+use crate::support::{Pyro, agent, cases, delta};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -79,4 +79,29 @@ fn a_killed_pyro_takes_its_machine_along() {
 #[test]
 fn layers_lie_on_an_image() {
     delta::layers_lie_on_an_image(&pyro());
+}
+
+#[test]
+fn files_are_edited_walked_and_read() {
+    agent::files_are_edited_walked_and_read(&pyro());
+}
+
+#[test]
+fn an_edit_is_made_whole_or_not_at_all() {
+    agent::an_edit_is_made_whole_or_not_at_all(&pyro());
+}
+
+#[test]
+fn the_writable_layer_is_told_while_nobody_writes() {
+    agent::the_writable_layer_is_told_while_nobody_writes(&pyro());
+}
+
+#[test]
+fn a_freeze_ends_by_itself() {
+    agent::a_freeze_ends_by_itself(&pyro());
+}
+
+#[test]
+fn a_full_disk_is_a_clear_failure() {
+    agent::a_full_disk_is_a_clear_failure(&pyro());
 }

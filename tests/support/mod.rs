@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+pub mod agent;
 pub mod cases;
 pub mod delta;
 pub mod machine;

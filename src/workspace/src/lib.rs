@@ -5,6 +5,7 @@
 //! before use; nothing here reads arguments, the environment or the terminal.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 mod home;
 mod id;
 mod in_use;
@@ -22,7 +23,10 @@ pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
 pub use in_use::in_use;
 pub use program::ProgramError;
-pub use pyro_protocol::{Ended, Exec, Failure, FailureKind, Status, Step, Window};
+pub use pyro_protocol::{
+    Changes, Depth, Edit, Edits, Ended, Entry, EntryKind, Exec, Failure, FailureKind, Read, Stamp, Status,
+    Step, Walk, Window,
+};
 pub use record::{ExecutionMode, Record, RecordError, Resources};
 pub use running::{BOOT_MAX, Probed, Running, StartError, probe};
 /// Bytes of the wire: an argument, a variable.

@@ -145,13 +145,14 @@ impl InputWriter {
 }
 
 /// A reader that gives up when its [`Until`] says so, and remembers why.
-pub(crate) struct Patient<'a> {
-    pub stream: &'a UnixStream,
+#[derive(Debug)]
+pub(crate) struct Patient<'a, S> {
+    pub stream: S,
     pub until: Until<'a>,
     pub ended: Option<Woken>,
 }
 
-impl Read for Patient<'_> {
+impl<S: AsFd + Read> Read for Patient<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.until.readable(&[self.stream.as_fd()])? {
             Woken::Readable(_) => self.stream.read(buffer),
@@ -165,7 +166,7 @@ impl Read for Patient<'_> {
 
 /// Connects to the socket `name` in `directory`, however long the directory's path is: a socket
 /// address holds 107 bytes, and state directories can lie deep.
-fn connect(directory: &Path, name: &str) -> io::Result<UnixStream> {
+pub(crate) fn connect(directory: &Path, name: &str) -> io::Result<UnixStream> {
     let handle = File::open(directory)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{name}", handle.as_raw_fd()))
 }

@@ -4,7 +4,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,10 +56,17 @@ impl Until<'_> {
     /// # Errors
     /// What `poll` says.
     pub fn readable(&self, fds: &[BorrowedFd<'_>]) -> io::Result<Woken> {
-        let mut polled: Vec<PollFd<'_>> = std::iter::once(self.cancel.event.as_fd())
-            .chain(fds.iter().copied())
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
-            .collect();
+        self.ready(fds.iter().map(|&fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)))
+    }
+
+    /// Waits until `fd` takes bytes, or will never do so again: then `Readable(0)` is returned.
+    pub(crate) fn writable(&self, fd: BorrowedFd<'_>) -> io::Result<Woken> {
+        self.ready([PollFd::from_borrowed_fd(fd, PollFlags::OUT)])
+    }
+
+    fn ready<'fd>(&'fd self, fds: impl IntoIterator<Item = PollFd<'fd>>) -> io::Result<Woken> {
+        let cancel = PollFd::new(&self.cancel.event, PollFlags::IN);
+        let mut polled: Vec<PollFd<'_>> = std::iter::once(cancel).chain(fds).collect();
         loop {
             let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
             let timeout = left.map(|left| Timespec {
@@ -84,6 +91,7 @@ impl Until<'_> {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::fd::AsFd;
     use std::time::Duration;
 
     #[test]

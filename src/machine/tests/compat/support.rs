@@ -4,6 +4,7 @@ use pyro_machine::launch;
 use pyro_machine::spec::{AGENT_SOCKET, Namespaces, READY_SOCKET, Spec};
 use pyro_protocol::{Ended, Exec, Failure, Input, Ready, Reply, Request, Status, frame};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -65,6 +66,14 @@ impl Machine {
         let directory = tempfile::tempdir().unwrap();
         let spec = lay_out(directory.path());
         Self::from_spec(owner, directory, spec)
+    }
+
+    /// Starts a machine that root of the host gave 8 MiB of space.
+    pub fn on_small_disk() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let spec = lay_out(directory.path());
+        mount("tmpfs", &spec.writable, "tmpfs", MountFlags::empty(), c"size=8m").unwrap();
+        Self::from_spec(Owner::Root, directory, spec)
     }
 
     /// Starts a machine whose files are all in `directory`.
@@ -143,6 +152,8 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         self.launched.kill();
+        // There is one if it had a disk of its own.
+        let _ = unmount(self.path("writable"), UnmountFlags::DETACH);
         // Overlayfs keeps this one from its owner, who is to delete it now.
         let _ = fs::set_permissions(self.path("writable/work/work"), fs::Permissions::from_mode(0o700));
     }
@@ -248,6 +259,7 @@ impl Session {
                 Ok(Reply::Stderr(bytes)) => outcome.stderr.extend_from_slice(&bytes),
                 Ok(Reply::Ended(ended)) => outcome.end = End::Ended(ended),
                 Ok(Reply::Failed(failure)) => outcome.end = End::Failed(failure),
+                Ok(other) => panic!("no answer to a command: {other:?}"),
                 Err(_) => return outcome,
             }
         }
