@@ -93,7 +93,7 @@ impl StartError {
         match self {
             Self::Firmware(_) | Self::Launch(_) | Self::Timeout { .. } => true,
             Self::Died { end, .. } => {
-                !matches!(end.reason, Reason::Guest | Reason::Killed)
+                !matches!(end.reason, Reason::Guest | Reason::Panic(_) | Reason::Killed)
             }
             _ => false,
         }
