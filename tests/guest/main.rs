@@ -6,5 +6,6 @@
 mod support;
 
 mod failures;
+mod limits;
 mod microvm;
 mod user;

@@ -1,6 +1,6 @@
 //! Every case of a machine, on real microVMs, and what only they can show.
 
-use crate::support::{Pyro, cases, delta};
+use crate::support::{Pyro, cases, delta, endurance};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -79,4 +79,24 @@ fn a_killed_pyro_takes_its_machine_along() {
 #[test]
 fn layers_lie_on_an_image() {
     delta::layers_lie_on_an_image(&pyro());
+}
+
+#[test]
+fn fifty_commands_run_at_once() {
+    endurance::fifty_commands_run_at_once(&pyro());
+}
+
+#[test]
+fn orphans_are_reaped() {
+    endurance::orphans_are_reaped(&pyro());
+}
+
+#[test]
+fn a_timeout_leaves_nothing_of_the_group() {
+    endurance::a_timeout_leaves_nothing_of_the_group(&pyro());
+}
+
+#[test]
+fn output_without_end_takes_no_memory() {
+    endurance::output_without_end_takes_no_memory(&pyro(), 256 << 20);
 }

@@ -1,5 +1,7 @@
 //! A machine that outlives a command, started through the library: what one `pyro run` cannot show.
 
+#![allow(dead_code, reason = "each of the test programs uses a part of it")]
+
 use super::{ENVIRONMENT, Pyro};
 use pyro_oci::{Digest, InUse, Reference};
 use pyro_workspace::{

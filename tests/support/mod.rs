@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 pub mod cases;
 pub mod delta;
+pub mod endurance;
 pub mod machine;
 pub mod process;
 
