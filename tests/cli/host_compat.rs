@@ -1,6 +1,6 @@
 //! Every case of a machine, on namespaces of this host.
 
-use crate::support::{Pyro, agent, cases, delta};
+use crate::support::{Pyro, agent, cases, delta, endurance};
 
 fn pyro() -> Pyro {
     Pyro::new(&["--allow-host-compat"], "host_compat")
@@ -99,4 +99,24 @@ fn the_writable_layer_is_told_while_nobody_writes() {
 #[test]
 fn a_freeze_ends_by_itself() {
     agent::a_freeze_ends_by_itself(&pyro());
+}
+
+#[test]
+fn fifty_commands_run_at_once() {
+    endurance::fifty_commands_run_at_once(&pyro());
+}
+
+#[test]
+fn orphans_are_reaped() {
+    endurance::orphans_are_reaped(&pyro());
+}
+
+#[test]
+fn a_timeout_leaves_nothing_of_the_group() {
+    endurance::a_timeout_leaves_nothing_of_the_group(&pyro());
+}
+
+#[test]
+fn output_without_end_takes_no_memory() {
+    endurance::output_without_end_takes_no_memory(&pyro(), 1 << 30);
 }

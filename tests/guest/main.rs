@@ -5,5 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failures;
+mod limits;
 mod microvm;
 mod user;

@@ -1,6 +1,6 @@
 //! Every case of a machine, on real microVMs, and what only they can show.
 
-use crate::support::{Pyro, agent, cases, delta};
+use crate::support::{Pyro, agent, cases, delta, endurance};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -104,4 +104,24 @@ fn a_freeze_ends_by_itself() {
 #[test]
 fn a_full_disk_is_a_clear_failure() {
     agent::a_full_disk_is_a_clear_failure(&pyro());
+}
+
+#[test]
+fn fifty_commands_run_at_once() {
+    endurance::fifty_commands_run_at_once(&pyro());
+}
+
+#[test]
+fn orphans_are_reaped() {
+    endurance::orphans_are_reaped(&pyro());
+}
+
+#[test]
+fn a_timeout_leaves_nothing_of_the_group() {
+    endurance::a_timeout_leaves_nothing_of_the_group(&pyro());
+}
+
+#[test]
+fn output_without_end_takes_no_memory() {
+    endurance::output_without_end_takes_no_memory(&pyro(), 256 << 20);
 }

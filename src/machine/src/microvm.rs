@@ -7,10 +7,11 @@ use crate::krun::context::{Context, Dialer};
 use pyro_machine::confine::{Access, Jail, Limits, namespaces::Owner};
 use pyro_machine::report::{Failure, Report};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, READY_SOCKET};
+use rustix::io::Errno;
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// The agent's vsock port.
@@ -50,7 +51,8 @@ struct Confined<'a> {
 
 fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
     // libkrun's own word for this names neither the file nor the reason.
-    named("open /dev/kvm", OpenOptions::new().read(true).write(true).open(KVM))?;
+    let kvm = OpenOptions::new().read(true).write(true).open(KVM);
+    named("open /dev/kvm", kvm.map_err(|error| without_kvm(&error)))?;
     owner.settle()?;
     let context = Context::new(&spec.kernel)?;
     let mut jail = Jail::new(&spec.run_dir)?;
@@ -137,6 +139,22 @@ fn largest_writable(disks: &[Disk]) -> Result<u64, Failure> {
         })
     });
     sizes.reduce(|most, size| Ok(most?.max(size?))).unwrap_or(Ok(0))
+}
+
+/// What the kernel means by its errors about `/dev/kvm`.
+fn without_kvm(error: &io::Error) -> String {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT) => "it does not exist: virtualization is switched off, or not offered to this \
+                               host, or the kernel's module kvm_intel or kvm_amd is not loaded"
+            .into(),
+        Some(Errno::NODEV | Errno::NXIO) => {
+            "the kernel has no KVM behind it: its module kvm_intel or kvm_amd is not loaded".into()
+        }
+        Some(Errno::ACCESS | Errno::PERM) => {
+            "this user may not; the file's group, often kvm, is the one to be in".into()
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn named<T>(step: &str, result: Result<T, impl Display>) -> Result<T, Failure> {

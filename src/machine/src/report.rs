@@ -71,8 +71,10 @@ pub struct End {
 /// Why a machine ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {
-    /// The guest shut down, rebooted, or its kernel panicked.
+    /// The guest shut down or rebooted.
     Guest,
+    /// The guest's kernel panicked, and said this.
+    Panic(String),
     /// It was killed on its owner's behalf.
     Killed,
     /// It never got to run a guest.
@@ -86,8 +88,8 @@ pub enum Reason {
         /// The last thing it said.
         message: String,
     },
-    /// It tried a system call that its filter does not allow.
-    ForbiddenCall,
+    /// It tried a system call that its filter does not allow: this one, if it could still say so.
+    ForbiddenCall(Option<String>),
     /// A signal ended it.
     Signal(i32),
     /// The program went away without a word, or said this.
@@ -110,6 +112,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guest => f.write_str("the guest shut down or rebooted"),
+            Self::Panic(message) => write!(f, "the guest's kernel panicked: {message}"),
             Self::Killed => f.write_str("the machine was killed"),
             Self::NotStarted(failure) => write!(f, "the machine could not be started: {failure}"),
             Self::KernelNotEntered => f.write_str("this host's KVM cannot run the guest kernel"),
@@ -117,10 +120,11 @@ impl fmt::Display for Reason {
                 write!(f, "the virtual machine monitor failed with status {status}")
             }
             Self::Monitor { message, .. } => write!(f, "the virtual machine monitor failed: {message}"),
-            Self::ForbiddenCall => {
-                f.write_str(
-                    "the machine was stopped at a system call that its filter forbids; the host's kernel log names it",
-                )
+            Self::ForbiddenCall(Some(name)) => {
+                write!(f, "the machine was stopped at the system call {name}, which its filter forbids")
+            }
+            Self::ForbiddenCall(None) => {
+                f.write_str("the machine was stopped at a system call that its filter forbids")
             }
             Self::Signal(number) => write!(f, "the machine was killed by signal {number}"),
             Self::Vanished(message) if message.is_empty() => {

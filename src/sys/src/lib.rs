@@ -12,6 +12,7 @@ pub mod pty;
 pub mod root;
 pub mod seccomp;
 pub mod spawn;
+pub mod trap;
 pub mod tree;
 pub mod usage;
 pub mod vsock;

@@ -1,6 +1,5 @@
 //! A running machine: started for a workspace, ready when its agent says so.
 
-use crate::agent::Agent;
 use crate::home::Home;
 use crate::program::{self, ProgramError};
 use crate::record::ExecutionMode;
@@ -93,7 +92,9 @@ impl StartError {
     pub const fn is_of_the_host(&self) -> bool {
         match self {
             Self::Firmware(_) | Self::Launch(_) | Self::Timeout { .. } => true,
-            Self::Died { end, .. } => !matches!(end.reason, Reason::Guest | Reason::Killed),
+            Self::Died { end, .. } => {
+                !matches!(end.reason, Reason::Guest | Reason::Panic(_) | Reason::Killed)
+            }
             _ => false,
         }
     }
@@ -170,12 +171,6 @@ impl Running {
     /// [`SessionError::Connect`].
     pub fn exec(&self, exec: Exec) -> Result<Session, SessionError> {
         Session::start(&self.workspace.run_dir(), AGENT_SOCKET, exec)
-    }
-
-    /// Its agent, for everything that is no command.
-    #[must_use]
-    pub fn agent(&self) -> Agent {
-        Agent::at(&self.workspace.run_dir())
     }
 
     /// Kills the machine and deletes the workspace.

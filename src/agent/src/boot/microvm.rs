@@ -56,10 +56,10 @@ pub fn assemble(log: &mut Log) -> Result<Option<OwnedFd>, StepError> {
         log.done("no disks");
         return Ok(None);
     }
-    mount_disk(IMAGE, BASE, "erofs", MountFlags::RDONLY)?;
+    mount_layers("image", IMAGE, BASE)?;
     let mut lower = BASE.to_owned();
     if Path::new(DELTA).exists() {
-        mount_disk(DELTA, OVER, "erofs", MountFlags::RDONLY)?;
+        mount_layers("layers above the image", DELTA, OVER)?;
         lower = format!("{OVER}:{BASE}");
     }
     log.done("image");
@@ -76,16 +76,17 @@ pub fn assemble(log: &mut Log) -> Result<Option<OwnedFd>, StepError> {
     Ok(Some(upper))
 }
 
-fn mount_disk(device: &str, target: &str, kind: &str, flags: MountFlags) -> Result<(), StepError> {
+fn mount_layers(what: &str, device: &str, target: &str) -> Result<(), StepError> {
     directory(target, 0o755)?;
-    mount(device, target, kind, flags, None).step(format!("mount {device} as {kind}"))
+    mount(device, target, "erofs", MountFlags::RDONLY, None)
+        .step(format!("mount the {what} ({device}) as erofs"))
 }
 
 /// Mounts the writable disk and grows its file system to the whole of it.
 fn mount_writable() -> Result<(), StepError> {
     directory(DISK, 0o700)?;
     mount(WRITABLE, DISK, "ext4", MountFlags::NOATIME, c"discard")
-        .step(format!("mount {WRITABLE} as ext4"))?;
+        .step(format!("mount the writable disk ({WRITABLE}) as ext4"))?;
     let device = File::open(WRITABLE).and_then(|mut file| file.seek(SeekFrom::End(0)));
     let bytes = device.step(format!("measure {WRITABLE}"))?;
     let disk = File::open(DISK).step("open the writable disk")?;

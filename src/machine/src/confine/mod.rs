@@ -51,7 +51,8 @@ impl Inside {
 }
 
 impl Restricted {
-    /// Gives up all system calls that a monitor does not need, for good.
+    /// Gives up all system calls that a monitor does not need, for good: the first one that is tried
+    /// is named on standard error, and ends the process.
     ///
     /// # Errors
     /// If the kernel takes no filter.

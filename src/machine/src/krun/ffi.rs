@@ -4,6 +4,7 @@
 //! error and not a danger.
 #![allow(unsafe_code, reason = "libkrun's interface takes C strings, and libraries run code when loaded")]
 
+use libloading::os::unix::RTLD_NOW;
 use std::ffi::{CStr, c_char};
 use std::io;
 use std::path::Path;
@@ -46,13 +47,36 @@ pub fn log_errors() -> io::Result<()> {
     check(unsafe { krun::krun_init_log(STDERR, ERRORS, PLAIN, NO_ENVIRONMENT) })
 }
 
+/// What every libkrunfw has.
+const KERNEL: &[u8] = b"krunfw_get_kernel\0";
+
+/// The name under which libkrun looks for it, which tells the version.
+const NAME: &str = "libkrunfw.so.5";
+
+/// Why a library is not the one.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It is no library, or no libkrunfw.
+    #[error(transparent)]
+    Library(#[from] libloading::Error),
+    /// It has another name of its own.
+    #[error("it is not of the version that libkrun wants, {NAME}")]
+    Version,
+}
+
 /// Loads libkrunfw for good, so that libkrun finds it under its own name.
-pub fn load(library: &Path) -> Result<(), libloading::Error> {
+pub fn load(library: &Path) -> Result<(), LoadError> {
+    /// Only what is loaded already: `RTLD_NOLOAD`.
+    const NO_LOAD: i32 = 4;
     // SAFETY: this runs the library's code: it is the guest kernel's carrier, named by the owner,
     // and this process is about to be confined for what comes out of it.
     let library = unsafe { libloading::Library::new(library) }?;
+    // SAFETY: the symbol is only looked for, and not called.
+    unsafe { library.get::<unsafe extern "C" fn()>(KERNEL) }?;
     std::mem::forget(library);
-    Ok(())
+    // SAFETY: loads nothing, and so runs nothing.
+    let known = unsafe { libloading::os::unix::Library::open(Some(NAME), RTLD_NOW | NO_LOAD) };
+    known.map(std::mem::forget).map_err(|_| LoadError::Version)
 }
 
 /// A new context.

@@ -15,6 +15,9 @@ const LINES: usize = 20;
 /// Longest line that is quoted.
 const QUOTED_MAX: usize = 500;
 
+/// What Linux says before the reason of a panic.
+const PANIC: &str = "Kernel panic - not syncing";
+
 /// The console of one machine.
 #[derive(Debug)]
 pub struct Console {
@@ -49,6 +52,12 @@ impl Console {
     /// Whether the guest has said anything.
     pub fn has_spoken(&self) -> bool {
         !self.last.is_empty()
+    }
+
+    /// What the guest's kernel has panicked of, if it has.
+    pub fn panic(&self) -> Option<String> {
+        let message = self.last.iter().find_map(|line| line.split_once(PANIC))?.1;
+        Some(message.trim_start_matches([':', ' ']).trim_end().to_owned())
     }
 
     /// The last lines.

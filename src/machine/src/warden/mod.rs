@@ -12,6 +12,7 @@ use pyro_machine::confine::namespaces::{self, Owner};
 use pyro_machine::report::{End, Failure, Reason, Report};
 use pyro_machine::spec::MicroVm;
 use pyro_sys::clone::{Child, Clone};
+use pyro_sys::trap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, read};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -19,6 +20,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_si
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use syscalls::Sysno;
 use vitals::Vitals;
 
 /// How often a guest that has shown no sign of life is looked at.
@@ -216,13 +218,20 @@ impl Watch<'_> {
         let signal = status.and_then(WaitIdStatus::terminating_signal);
         let gave_up = KVM_GAVE_UP.iter().any(|words| self.message.contains(words));
         match (code, signal) {
-            (Some(0), _) => Reason::Guest,
+            (Some(0), _) => self.console.panic().map_or(Reason::Guest, Reason::Panic),
             (Some(_), _) if gave_up && !self.console.has_spoken() => Reason::KernelNotEntered,
+            (Some(trap::STATUS), _) => Reason::ForbiddenCall(forbidden_call(&self.message)),
             (Some(status), _) => Reason::Monitor { status, message: self.message.clone() },
-            (None, Some(SIGSYS)) => Reason::ForbiddenCall,
+            (None, Some(SIGSYS)) => Reason::ForbiddenCall(None),
             (None, signal) => Reason::Signal(signal.unwrap_or_default()),
         }
     }
+}
+
+/// The name of the call that the monitor's last words tell of; its number if it has none.
+fn forbidden_call(message: &str) -> Option<String> {
+    let number: usize = message.strip_prefix(trap::WORDS)?.parse().ok()?;
+    Some(Sysno::new(number).map_or_else(|| number.to_string(), |call| call.name().to_owned()))
 }
 
 /// Tells the owner, who may be gone.
@@ -247,4 +256,16 @@ fn not_watched(error: Errno) -> Reason {
 
 fn named<T>(step: &str, result: Result<T, impl std::fmt::Display>) -> Result<T, Failure> {
     result.map_err(|error| Failure { step: step.into(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::forbidden_call;
+
+    #[test]
+    fn a_forbidden_call_has_its_name() {
+        assert_eq!(forbidden_call("forbidden system call 59").as_deref(), Some("execve"));
+        assert_eq!(forbidden_call("forbidden system call 99999").as_deref(), Some("99999"));
+        assert_eq!(forbidden_call("no memory"), None);
+    }
 }

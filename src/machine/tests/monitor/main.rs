@@ -12,7 +12,9 @@ use pyro_machine::report::{End, Reason};
 use pyro_machine::spec::{Disk, DiskFormat, MicroVm, Spec};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Far more than anything here takes, also on a host that does three other things.
@@ -123,8 +125,58 @@ fn something_else_than_libkrunfw_is_named() {
             fs::write(site.path("libkrunfw.so.5"), "no library").unwrap();
             site.spec.kernel = site.path("libkrunfw.so.5");
         },
-        &["load ", "libkrunfw.so.5"],
+        &["load ", "libkrunfw.so.5", "file too short"],
     );
+    // A library, but another one.
+    refused(|site| site.spec.kernel = "libm.so.6".into(), &["load libm.so.6", "krunfw_get_kernel"]);
+}
+
+#[test]
+fn another_version_of_libkrunfw_is_named() {
+    refused(
+        |site| {
+            let (source, library) = (site.path("old.c"), site.path("libkrunfw.so.4"));
+            fs::write(&source, "void krunfw_get_kernel(void) {}\n").unwrap();
+            let mut compiler = Command::new("cc");
+            compiler.args(["-shared", "-fPIC", "-Wl,-soname,libkrunfw.so.4", "-o"]).arg(&library).arg(source);
+            assert!(compiler.status().unwrap().success());
+            site.spec.kernel = library;
+        },
+        &["libkrunfw.so.4", "not of the version", "libkrunfw.so.5"],
+    );
+}
+
+/// With something else in the place of `/dev/kvm`, in a mount namespace of its own.
+fn without_kvm(script: &str, words: &[&str]) {
+    let Some(site) = Site::new() else { return };
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("NOT TESTED: a host without /dev/kvm, since this test is not run by root");
+        return;
+    }
+    let program = site.path("program");
+    let machine = env!("CARGO_BIN_EXE_pyro-machine");
+    fs::write(&program, format!("#!/bin/sh\nexec unshare --mount sh -euc '{script}' {machine}\n")).unwrap();
+    fs::set_permissions(site.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let machine = launch::launch(&program, &Spec::MicroVm(site.spec.clone())).unwrap();
+    let end = machine.wait(Some(LIMIT)).expect("the machine ends");
+    assert!(matches!(end.reason, Reason::NotStarted(_)), "{end:?}");
+    for word in words {
+        assert!(end.to_string().contains(word), "no {word:?} in {end}");
+    }
+}
+
+#[test]
+fn a_host_without_kvm_is_told_why() {
+    let missing = "mount -t tmpfs none /mnt; touch /mnt/null; mount --bind /dev/null /mnt/null; \
+                   mount --rbind /mnt /dev; exec $0";
+    without_kvm(missing, &["open /dev/kvm", "does not exist", "not loaded"]);
+    // A number that no driver has.
+    let nobodys = "mount -t tmpfs none /mnt; mknod /mnt/kvm c 10 99; mount --bind /mnt/kvm /dev/kvm; exec $0";
+    without_kvm(nobodys, &["open /dev/kvm", "no KVM behind it", "not loaded"]);
+    let closed = "mount -t tmpfs none /mnt; mknod -m 600 /mnt/kvm c 10 232; mount --bind /mnt/kvm /dev/kvm; \
+                  exec setpriv --reuid 54321 --regid 54321 --clear-groups $0";
+    without_kvm(closed, &["open /dev/kvm", "this user may not", "kvm"]);
 }
 
 #[test]
@@ -155,7 +207,7 @@ fn a_guest_without_a_root_ends_by_itself_or_this_hosts_kvm_is_named() {
     let end = site.end();
     match end.reason {
         Reason::KernelNotEntered => assert!(end.console.is_empty(), "{end:?}"),
-        Reason::Guest => assert!(end.console.iter().any(|line| line.contains("panic")), "{end:?}"),
+        Reason::Panic(ref message) => assert!(message.contains("mount root"), "{end:?}"),
         _ => panic!("{end:?}"),
     }
     assert!(end.peak_kib > 1024, "{end:?}");
