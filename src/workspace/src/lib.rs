@@ -11,6 +11,7 @@ mod in_use;
 mod program;
 mod record;
 mod running;
+mod seed;
 mod session;
 mod until;
 mod upper;
@@ -24,6 +25,9 @@ pub use program::ProgramError;
 pub use pyro_protocol::{Ended, Exec, Failure, FailureKind, Status, Step, Window};
 pub use record::{ExecutionMode, Record, RecordError, Resources};
 pub use running::{BOOT_MAX, Probed, Running, StartError, probe};
+pub use seed::{
+    ArchiveError, GitError, OriginKind, Owner, Seed, SeedError, SeedFacts, SeedMode, Seeded, Skipped,
+};
 /// Bytes of the wire: an argument, a variable.
 pub use serde_bytes::ByteBuf as Bytes;
 pub use session::{InputWriter, Session, SessionError, Stream};
