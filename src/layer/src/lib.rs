@@ -35,4 +35,4 @@ pub use tar::{TarError, TarProblem, scan};
 pub use toc::{Device, Entry, Kind, Meta, Part, Payload, Time, Toc, TocError, Xattr};
 pub use tree::{Content, Directory, LayerSize, Node, NodeId, NodeKind, Tree, Visit, Walk};
 pub use vmdk::{VmdkError, VmdkExtent, descriptor as vmdk_descriptor};
-pub use write::{LayerWriter, Member, WriteError, layer_order};
+pub use write::{LayerWriter, Member, WriteError, check_path, layer_order};

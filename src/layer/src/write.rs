@@ -109,6 +109,20 @@ pub fn layer_order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
     a.iter().map(key).cmp(b.iter().map(key))
 }
 
+/// Whether a layer can hold an entry of this path.
+///
+/// # Errors
+/// [`WriteError`] says why not.
+pub fn check_path(path: &[u8]) -> Result<(), WriteError> {
+    if *normalise(path).map_err(|error| WriteError::Path(display(path), error))? != *path {
+        return Err(WriteError::Unclean(display(path)));
+    }
+    if path.split(|&byte| byte == b'/').any(|name| name.starts_with(PREFIX)) {
+        return Err(WriteError::Reserved(display(path)));
+    }
+    Ok(())
+}
+
 impl<'a> LayerWriter<'a> {
     /// Starts a layer. `out` should be buffered.
     pub fn new(out: &'a mut dyn Write) -> Self {
@@ -178,21 +192,15 @@ impl<'a> LayerWriter<'a> {
 
     /// Checks that a path may be the next one.
     fn place(&mut self, path: &[u8], member: &Member<'_>) -> Result<(), WriteError> {
-        if *normalise(path).map_err(|error| WriteError::Path(display(path), error))? != *path {
-            return Err(WriteError::Unclean(display(path)));
-        }
+        check_path(path)?;
         if self.last.as_ref().is_some_and(|last| layer_order(last, path).is_ge()) {
             return Err(WriteError::Order(display(path)));
         }
         let is_directory = matches!(member, Member::Directory { .. });
-        let slash = path.iter().rposition(|&byte| byte == b'/');
-        let (parent, name) = slash.map_or((&b""[..], path), |at| (&path[..at], &path[at + 1..]));
         if path.is_empty() && !is_directory {
             return Err(WriteError::Path(display(path), NameError::Empty));
         }
-        if name.starts_with(PREFIX) {
-            return Err(WriteError::Reserved(display(path)));
-        }
+        let parent = &path[..path.iter().rposition(|&byte| byte == b'/').unwrap_or(0)];
         // What was described last lies in every directory that can still get something.
         let rest = self.directory.strip_prefix(parent);
         if !rest.is_some_and(|rest| parent.is_empty() || rest.is_empty() || rest[0] == b'/') {

@@ -103,6 +103,15 @@ pub(crate) fn ingest(
     input: impl Read + Send,
     expected: Expected,
 ) -> Result<(Layer, Toc), LayerError> {
+    take_in(store, input, expected)?.publish(store)
+}
+
+/// Reads a layer, and gives it no name yet.
+pub(crate) fn take_in(
+    store: &Store,
+    input: impl Read + Send,
+    expected: Expected,
+) -> Result<Written, LayerError> {
     let abandoned = AtomicBool::new(false);
     let (chunks, received) = mpsc::sync_channel(QUEUE);
     let (returned, empties) = mpsc::channel();
@@ -115,7 +124,7 @@ pub(crate) fn ingest(
         (reader.join().expect("the reading thread does not panic"), written)
     });
     let unread = match (&written, read) {
-        (Err(LayerError::File(_)), _) => return written.map(|_| unreachable!("matched as an error")),
+        (Err(LayerError::File(_)), _) => return written,
         (_, Err(error)) => return Err(LayerError::Read(expected.name(), error)),
         (_, Ok(read)) => read,
     };
@@ -138,7 +147,7 @@ pub(crate) fn ingest(
     if let Some(diff_id) = expected.diff_id.filter(|it| *it != written.diff_id) {
         return Err(LayerError::DiffId { expected: diff_id, found: written.diff_id });
     }
-    written.publish(store)
+    Ok(written)
 }
 
 /// Reads the layer that `fill` writes into the store.
@@ -291,11 +300,11 @@ impl<R: Read> Read for Source<'_, R> {
 }
 
 /// A layer that is whole on disk, but still without a name.
-struct Written {
+pub(crate) struct Written {
     diff_id: Digest,
-    tar: Temp,
-    aux: Temp,
-    toc: Toc,
+    pub tar: Temp,
+    pub aux: Temp,
+    pub toc: Toc,
 }
 
 fn write(store: &Store, chunks: Receiver<Vec<u8>>, empties: Sender<Vec<u8>>) -> Result<Written, LayerError> {

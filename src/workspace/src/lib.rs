@@ -12,6 +12,7 @@ mod in_use;
 mod program;
 mod record;
 mod running;
+mod seed;
 mod session;
 mod snapshot;
 mod until;
@@ -29,6 +30,9 @@ pub use pyro_protocol::{
 };
 pub use record::{ExecutionMode, Record, RecordError, Resources};
 pub use running::{BOOT_MAX, Probed, Running, StartError, probe};
+pub use seed::{
+    ArchiveError, GitError, OriginKind, Owner, Seed, SeedError, SeedFacts, SeedMode, Seeded, Skipped,
+};
 /// Bytes of the wire: an argument, a variable.
 pub use serde_bytes::ByteBuf as Bytes;
 pub use session::{InputWriter, Session, SessionError, Stream};

@@ -1,13 +1,12 @@
 //! The files of an image as one tar.
 
 use super::ExportError;
-use crate::{FileError, Image, LayerError, Store, ingest};
+use crate::{FileError, Image, LayerError, Store, ingest, loose::Slice};
 use pyro_layer::{Content, LayerWriter, Member, NodeKind, Part, Toc, WriteError, flatten};
 use std::{
     collections::{HashMap, hash_map::Entry},
     fs::File,
-    io::{self, Read, Write},
-    os::unix::fs::FileExt as _,
+    io::Write,
     path::Path,
 };
 
@@ -68,8 +67,7 @@ fn slice_of<'a>(
         Entry::Occupied(part) => part.into_mut(),
         Entry::Vacant(place) => place.insert(open(store, image, content)?),
     };
-    let start = content.payload.offset;
-    Ok(Slice { file, at: start, end: start + content.payload.size })
+    Ok(Slice::new(file, &content.payload))
 }
 
 fn open(store: &Store, image: &Image, content: &Content) -> Result<File, FileError> {
@@ -79,21 +77,4 @@ fn open(store: &Store, image: &Image, content: &Content) -> Result<File, FileErr
         Part::Aux => store.tocs().join(format!("{}.aux", diff_id.hex())),
     };
     File::open(&path).map_err(FileError::at("open", &path))
-}
-
-/// A part of a file.
-struct Slice<'a> {
-    file: &'a File,
-    at: u64,
-    end: u64,
-}
-
-impl Read for Slice<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let read = self.file.read_at(&mut buffer[..wanted], self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
 }

@@ -1,0 +1,134 @@
+//! Layers that were made of sources before: `cache/seed/KEY.json`.
+
+use super::stamp::{self, Stamp};
+use super::{Owner, SeedError, Skipped};
+use crate::home::Home;
+use pyro_layer::Time;
+use pyro_oci::{Layer, Store};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Part of every key: change it with every change of what a seed looks like.
+const FORMAT: &[u8] = b"pyro seed 1";
+
+/// Starts the names of directories for files on their way.
+const SCRATCH: &str = "tmp-";
+
+/// A digest of everything that a seed is made of, as far as a look shows it.
+pub(super) struct Key {
+    hasher: Sha256,
+    started: Time,
+    /// Whether a change could go unnoticed.
+    fresh: bool,
+}
+
+impl Key {
+    pub fn new(owner: Owner) -> Self {
+        let mut key = Self { hasher: Sha256::new(), started: stamp::now(), fresh: false };
+        key.add(FORMAT);
+        key.add(&owner.uid.to_le_bytes());
+        key.add(&owner.gid.to_le_bytes());
+        key
+    }
+
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.hasher.update((bytes.len() as u64).to_le_bytes());
+        self.hasher.update(bytes);
+    }
+
+    pub fn add_file(&mut self, path: &[u8], stamp: &Stamp) {
+        self.add(path);
+        stamp.add_to(&mut self.hasher);
+        self.fresh |= stamp.is_fresh(self.started);
+    }
+}
+
+/// What is known of a layer that was made of a source.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub layer: Layer,
+    pub entries: u64,
+    pub bytes: u64,
+    pub skipped: Vec<Skipped>,
+}
+
+/// A layer that was made just now.
+pub(super) struct Made {
+    pub kept: Kept,
+    /// Whether it holds just what was looked at before.
+    pub exact: bool,
+}
+
+pub(super) struct Cache<'a> {
+    directory: PathBuf,
+    store: &'a Store,
+}
+
+impl<'a> Cache<'a> {
+    pub fn open(home: &'a Home) -> Result<Self, SeedError> {
+        let directory = home.cache().join("seed");
+        fs::create_dir_all(&directory).map_err(failed(&directory))?;
+        Ok(Self { directory, store: home.store() })
+    }
+
+    /// The layer of this key, and whether it was there. One is made at a time, in a directory for
+    /// files on their way.
+    pub fn find_or_make(
+        &self,
+        key: Key,
+        make: impl FnOnce(&Path) -> Result<Made, SeedError>,
+    ) -> Result<(Kept, bool), SeedError> {
+        let path = self.directory.join(format!("{}.json", hex::encode(key.hasher.finalize())));
+        if let Some(kept) = self.load(&path) {
+            return Ok((kept, true));
+        }
+        let lock = self.directory.join("lock");
+        let _lock = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(failed(&lock))?;
+        // Another process may have made it while this one waited.
+        if let Some(kept) = self.load(&path) {
+            return Ok((kept, true));
+        }
+        self.sweep().map_err(failed(&self.directory))?;
+        let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(&self.directory);
+        let scratch: TempDir = scratch.map_err(failed(&self.directory))?;
+        let Made { kept, exact } = make(scratch.path())?;
+        if exact && !key.fresh {
+            let fresh = scratch.path().join("kept");
+            let text = serde_json::to_vec(&kept).expect("it has only plain fields");
+            // It can be lost, and is checked when it is read: no need to wait for the disk.
+            fs::write(&fresh, text).and_then(|()| fs::rename(&fresh, &path)).map_err(failed(&path))?;
+        }
+        Ok((kept, false))
+    }
+
+    fn load(&self, path: &Path) -> Option<Kept> {
+        let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        self.is_there(&kept).then_some(kept)
+    }
+
+    fn is_there(&self, kept: &Kept) -> bool {
+        fs::metadata(self.store.blob(&kept.layer.diff_id)).is_ok_and(|blob| blob.len() == kept.layer.size)
+    }
+
+    /// Removes what a crash left, and what leads to layers that are gone. Only under the lock.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            if name.starts_with(SCRATCH.as_bytes()) {
+                fs::remove_dir_all(&path)?;
+            } else if name.ends_with(b".json") && self.load(&path).is_none() {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> SeedError + '_ {
+    move |source| SeedError::Cache { path: path.to_owned(), source }
+}

@@ -1,0 +1,278 @@
+//! A git checkout: which files it has, and what git knows about them.
+
+use super::cache::Key;
+use super::config::Settings;
+use super::dot_git;
+use super::git::{Git, GitError};
+use super::stamp::{Kind, Stamp};
+use super::tree::{Body, Sight, Tree};
+use super::{SeedError, Skipped, display};
+use crate::home::Home;
+use pyro_layer::layer_order;
+use rustix::fs::{AtFlags, CWD, statat};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// A directory in a checkout.
+#[derive(Clone, Debug)]
+pub(super) struct Checkout {
+    directory: PathBuf,
+    top: PathBuf,
+    /// `sha1` or `sha256`.
+    object_format: String,
+    files: Files,
+}
+
+/// Files of git's own directory.
+#[derive(Clone, Debug)]
+pub(super) struct Files {
+    pub index: PathBuf,
+    /// Copied if they are there; relative to `.git`, and where they are.
+    pub info: [(&'static str, PathBuf); 3],
+}
+
+/// What of a repository goes into its `.git` in the seed.
+#[derive(Debug)]
+pub(super) struct Repository {
+    /// Where it is in the seed; empty for the top.
+    pub path: Vec<u8>,
+    pub top: PathBuf,
+    pub object_format: String,
+    pub files: Files,
+    pub head: Head,
+    pub settings: Settings,
+    /// Objects of the index.
+    pub objects: Vec<Vec<u8>>,
+}
+
+/// Where HEAD points.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    /// The branch's full name; none if it is detached.
+    pub branch: Option<Vec<u8>>,
+    /// None before the first commit.
+    pub commit: Option<Vec<u8>>,
+}
+
+/// A checkout as it was looked at.
+pub(super) struct View {
+    pub tree: Tree,
+    pub repositories: Vec<Repository>,
+}
+
+/// What `git ls-files` says.
+#[derive(Default)]
+struct Listing {
+    /// Each path, and whether a repository may be there.
+    paths: Vec<(Vec<u8>, bool)>,
+    objects: Vec<Vec<u8>>,
+}
+
+impl Checkout {
+    /// The checkout that a directory (absolute, without symbolic links) lies in.
+    pub fn around(directory: &Path) -> Result<Option<Self>, GitError> {
+        // Most directories in none are told without starting git, which need not even be there.
+        if !directory.ancestors().any(|it| it.join(".git").symlink_metadata().is_ok()) {
+            return Ok(None);
+        }
+        const INFO: [&str; 3] = ["info/attributes", "info/exclude", "info/sparse-checkout"];
+        let git = Git::in_directory(directory);
+        let mut words =
+            vec!["rev-parse", "--path-format=absolute", "--is-inside-work-tree", "--show-toplevel"];
+        words.extend(["--show-object-format", "--git-path", "index"]);
+        words.extend(INFO.iter().flat_map(|name| ["--git-path", name]));
+        let output = git.run(&words)?;
+        if !output.status.success() {
+            let none = output.stdout.starts_with(b"false")
+                || String::from_utf8_lossy(&output.stderr).contains("not a git repository");
+            return if none { Ok(None) } else { Err(git.refusal(&words, &output)) };
+        }
+        let lines: Vec<&[u8]> =
+            output.stdout.strip_suffix(b"\n").unwrap_or_default().split(|it| *it == b'\n').collect();
+        let &[_, top, format, index, attributes, exclude, sparse] = &lines[..] else {
+            let path = directory.to_owned();
+            let words = "there is a line break in its path".into();
+            return Err(GitError::Failed { path, command: "rev-parse".into(), words });
+        };
+        let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
+        let info = [(INFO[0], path(attributes)), (INFO[1], path(exclude)), (INFO[2], path(sparse))];
+        Ok(Some(Self {
+            directory: directory.to_owned(),
+            top: path(top),
+            object_format: display(format),
+            files: Files { index: path(index), info },
+        }))
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub fn is_top(&self) -> bool {
+        self.directory == self.top
+    }
+
+    /// All of it.
+    pub fn whole(self) -> Self {
+        Self { directory: self.top.clone(), ..self }
+    }
+
+    /// Whether git has or would take anything in the directory; if not, it is only ignored junk to git.
+    pub fn knows_files(&self) -> Result<bool, GitError> {
+        let git = Git::in_directory(&self.directory);
+        Ok(!git.read(&["ls-files", "-z", "-c", "-o", "--exclude-standard"])?.is_empty())
+    }
+
+    /// Looks at everything, and reads no content.
+    pub fn look(&self, home: &Home, mut key: Key) -> Result<(View, Key), SeedError> {
+        let mut view = View { tree: Tree::open(&self.directory)?, repositories: Vec::new() };
+        view.tree.leave_out(home.path());
+        self.look_into(&mut view, b"")?;
+        view.tree.sort();
+        for repository in &view.repositories {
+            repository.add_to(&mut key);
+        }
+        view.tree.add_to(&mut key);
+        Ok((view, key))
+    }
+
+    /// Adds what is in this checkout, which lies at `at` in the seed, and in those that it contains.
+    fn look_into(&self, view: &mut View, at: &[u8]) -> Result<(), SeedError> {
+        let git = Git::in_directory(&self.directory);
+        let tree = &view.tree;
+        let (tracked, others, head, settings) = thread::scope(|scope| {
+            let others = scope.spawn(|| self.untracked(&git).map(|paths| tree.look(below(at, paths))));
+            let head = scope.spawn(|| self.head(&git).and_then(|head| Ok((head, Settings::read(&git)?))));
+            let (paths, objects) = self.tracked(&git).map(|it| (it.paths, it.objects))?;
+            let tracked = (tree.look(below(at, paths)), objects);
+            let others = others.join().expect("it does not panic")?;
+            let (head, settings) = head.join().expect("it does not panic")?;
+            Ok::<_, GitError>((tracked, others, head, settings))
+        })?;
+        let (tracked, objects) = tracked;
+        if self.is_top() {
+            view.repositories.push(Repository {
+                path: at.to_vec(),
+                top: self.top.clone(),
+                object_format: self.object_format.clone(),
+                files: self.files.clone(),
+                head,
+                settings,
+                objects,
+            });
+        }
+        for (path, may_be_repository, sight) in tracked.into_iter().chain(others) {
+            match sight {
+                Sight::Found(stamp) if stamp.kind == Kind::Directory => {
+                    // What else is in a directory in place of a tracked file is listed by itself.
+                    if may_be_repository {
+                        self.nested(view, path)?;
+                    }
+                }
+                Sight::Found(stamp) => view.tree.add(path, Body::Found(stamp)),
+                Sight::Absent => {}
+                Sight::Skipped(why) => view.tree.skipped.push(Skipped { path: display(&path), why }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A submodule, or a repository that is not tracked.
+    fn nested(&self, view: &mut View, path: Vec<u8>) -> Result<(), SeedError> {
+        let directory = view.tree.directory.join(OsStr::from_bytes(&path));
+        // A submodule that was not checked out is an empty directory.
+        view.tree.add(path.clone(), Body::Directory(None));
+        match Self::around(&directory)? {
+            Some(checkout) if checkout.is_top() => checkout.look_into(view, &path),
+            _ => Ok(()),
+        }
+    }
+
+    fn tracked(&self, git: &Git) -> Result<Listing, GitError> {
+        let output = git.read(&["ls-files", "-z", "-s", "-t"])?;
+        let mut listing = Listing::default();
+        // `TAG MODE OBJECT STAGE<tab>PATH`
+        for line in output.split(|byte| *byte == 0) {
+            let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { continue };
+            let mut words = line[..tab].split(|byte| *byte == b' ').skip(1);
+            let is_module = words.next() == Some(b"160000");
+            if !is_module && let Some(object) = words.next() {
+                listing.objects.push(object.to_vec());
+            }
+            let path = &line[tab + 1..];
+            // One that is not merged is there once for each side.
+            if listing.paths.last().is_none_or(|(last, _)| last != path) {
+                listing.paths.push((path.to_vec(), is_module));
+            }
+        }
+        Ok(listing)
+    }
+
+    fn untracked(&self, git: &Git) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
+        let output = git.read(&["ls-files", "-z", "-o", "--exclude-standard"])?;
+        let paths = output.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+        // A slash at the end marks a repository.
+        let paths = paths.map(|path| path.strip_suffix(b"/").map_or((path, false), |path| (path, true)));
+        Ok(paths.map(|(path, is_repository)| (path.to_vec(), is_repository)).collect())
+    }
+
+    fn head(&self, git: &Git) -> Result<Head, GitError> {
+        let word = |arguments: &[&str]| {
+            let output = git.run(arguments)?;
+            match output.status.code() {
+                Some(0) => Ok(Some(output.stdout.trim_ascii_end().to_vec())),
+                Some(1) => Ok(None),
+                _ => Err(git.refusal(arguments, &output)),
+            }
+        };
+        Ok(Head {
+            branch: word(&["symbolic-ref", "-q", "HEAD"])?,
+            commit: word(&["rev-parse", "-q", "--verify", "HEAD"])?,
+        })
+    }
+}
+
+/// Paths of a repository in the seed, in the order of layers.
+fn below(at: &[u8], mut paths: Vec<(Vec<u8>, bool)>) -> Vec<(Vec<u8>, bool)> {
+    if !at.is_empty() {
+        for (path, _) in &mut paths {
+            *path = [at, b"/", path].concat();
+        }
+    }
+    paths.sort_by(|(a, _), (b, _)| layer_order(a, b));
+    paths
+}
+
+impl Repository {
+    fn add_to(&self, key: &mut Key) {
+        key.add(&self.path);
+        key.add(self.object_format.as_bytes());
+        for part in [&self.head.branch, &self.head.commit] {
+            key.add(part.as_deref().unwrap_or_default());
+        }
+        key.add(&self.settings.render(&self.object_format, self.head.branch.as_deref()));
+        let info = self.files.info.iter().map(|(_, path)| path);
+        for path in std::iter::once(&self.files.index).chain(info) {
+            match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => key.add_file(b"", &Stamp::of(&stat)),
+                Err(_) => key.add(b"none"),
+            }
+        }
+    }
+}
+
+impl View {
+    /// The same with a `.git` for each repository, made in `scratch`.
+    pub fn with_git(mut self, scratch: &Path) -> Result<Tree, SeedError> {
+        for (number, repository) in self.repositories.iter().enumerate() {
+            let scratch = scratch.join(number.to_string());
+            for (path, body) in dot_git::members(repository, &scratch)? {
+                self.tree.add(path, body);
+            }
+        }
+        self.tree.sort();
+        Ok(self.tree)
+    }
+}

@@ -1,0 +1,147 @@
+//! The `.git` of a seed: a repository of one commit, made by git itself from the host's.
+
+use super::SeedError;
+use super::cache::failed;
+use super::checkout::{Head, Repository};
+use super::git::{Git, GitError};
+use super::tree::Body;
+use std::fs::{self, File, FileTimes};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// Makes the members; `scratch` does not exist yet, and must stay as long as they do.
+pub(super) fn members(repository: &Repository, scratch: &Path) -> Result<Vec<(Vec<u8>, Body)>, SeedError> {
+    fs::create_dir(scratch).map_err(failed(scratch))?;
+    let git =
+        repository.settings.filters().into_iter().fold(Git::in_directory(&repository.top), |git, name| {
+            let key = |last: &[u8]| [b"filter.", name, last].concat();
+            let git = git.setting(&key(b".clean"), "").setting(&key(b".process"), "");
+            git.setting(&key(b".required"), "false")
+        });
+    let (index, pack) = thread::scope(|scope| {
+        let pack = scope.spawn(|| pack(repository, &git, scratch));
+        let index = index(&repository.files.index, &git, scratch);
+        (index, pack.join().expect("packing does not panic"))
+    });
+    let mut members = Members { at: repository.path.clone(), members: Vec::new() };
+    for directory in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        members.add(directory, Body::Directory(None));
+    }
+    for (name, path) in pack? {
+        members.add(&format!("objects/pack/{name}"), Body::Made(path));
+    }
+    if let Some(index) = index? {
+        members.add("index", Body::Made(index));
+    }
+    for (name, path) in &repository.files.info {
+        match fs::read(path) {
+            Ok(bytes) => members.add(name, Body::Bytes(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(SeedError::Source { path: path.clone(), source }),
+        }
+    }
+    let Head { branch, commit } = &repository.head;
+    let config = repository.settings.render(&repository.object_format, branch.as_deref());
+    members.add("config", Body::Bytes(config));
+    let line = |parts: &[&[u8]]| Body::Bytes([parts, &[b"\n"]].concat().concat());
+    match (branch, commit) {
+        (Some(branch), _) => members.add("HEAD", line(&[b"ref: ", branch])),
+        (None, Some(commit)) => members.add("HEAD", line(&[commit])),
+        (None, None) => {}
+    }
+    if let Some(commit) = commit {
+        members.add("shallow", line(&[commit]));
+        if let Some(branch) = branch {
+            members.add("packed-refs", line(&[commit, b" ", branch]));
+        }
+    }
+    Ok(members.members)
+}
+
+struct Members {
+    at: Vec<u8>,
+    members: Vec<(Vec<u8>, Body)>,
+}
+
+impl Members {
+    fn add(&mut self, name: &str, body: Body) {
+        let slash: &[u8] = if self.at.is_empty() { b"" } else { b"/" };
+        self.members.push(([&self.at, slash, b".git/", name.as_bytes()].concat(), body));
+    }
+}
+
+/// What the commit and the index are made of, as one pack; nothing if there is nothing.
+fn pack(repository: &Repository, git: &Git, scratch: &Path) -> Result<Vec<(String, PathBuf)>, SeedError> {
+    let mut wanted = Vec::new();
+    let mut want = |words: &[&[u8]]| {
+        wanted.extend(words.concat());
+        wanted.push(b'\n');
+    };
+    if let Some(commit) = &repository.head.commit {
+        // Its parents are not asked for.
+        want(&[b"--shallow ", commit]);
+        want(&[commit]);
+    }
+    repository.objects.iter().for_each(|object| want(&[object]));
+    if wanted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let base = scratch.join("pack");
+    let mut words = vec!["pack-objects", "--quiet", "--revs", "--window=0", "--delta-base-offset"];
+    let partial = repository.settings.is_partial();
+    if partial {
+        words.push("--missing=allow-any");
+    }
+    let base_text = base.to_str().ok_or_else(|| failed(&base)(io::Error::other("its path is not UTF-8")))?;
+    words.push(base_text);
+    git.feed(&words, &wanted)?;
+    let mut files = Vec::new();
+    for entry in fs::read_dir(scratch).map_err(failed(scratch))? {
+        let path = entry.map_err(failed(scratch))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("pack-") && (name.ends_with(".pack") || name.ends_with(".idx")) {
+            if partial && name.ends_with(".pack") {
+                let promisor = path.with_extension("promisor");
+                fs::write(&promisor, b"").map_err(failed(&promisor))?;
+                files.push((name.replace(".pack", ".promisor"), promisor));
+            }
+            files.push((name, path));
+        }
+    }
+    Ok(files)
+}
+
+/// A plain copy of the index, that knows the files as the guest's git will see them.
+fn index(original: &Path, git: &Git, scratch: &Path) -> Result<Option<PathBuf>, SeedError> {
+    let copy = scratch.join("index");
+    match fs::copy(original, &copy) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(SeedError::Source { path: original.to_owned(), source }),
+        Ok(_) => {}
+    }
+    // git looks closer at files that are not older than the index; so the copy keeps its time until git
+    // has looked with the eyes of the guest, and writes what it found.
+    let time = fs::metadata(original).and_then(|it| it.modified());
+    let set = time.and_then(|time| File::open(&copy)?.set_times(FileTimes::new().set_modified(time)));
+    set.map_err(failed(&copy))?;
+    let git = git.clone().index(&copy).setting(b"core.checkStat", "minimal");
+    let git = git.setting(b"core.trustCtime", "false").setting(b"core.ignoreStat", "false");
+    let words = [
+        "update-index",
+        "--no-split-index",
+        "--no-untracked-cache",
+        "--no-fsmonitor",
+        "--clear-resolve-undo",
+        "--force-write-index",
+        "-q",
+        "--unmerged",
+        "--refresh",
+    ];
+    let output = git.run(&words)?;
+    // 1: there are changes.
+    match output.status.code() {
+        Some(0 | 1) => Ok(Some(copy)),
+        _ => Err(GitError::from(git.refusal(&words, &output)).into()),
+    }
+}

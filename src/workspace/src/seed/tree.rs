@@ -1,0 +1,249 @@
+//! The members of a seed: paths, and what was seen there.
+
+use super::cache::Key;
+use super::stamp::{Kind, Stamp};
+use super::{PREFIX, SeedError, Skipped, display};
+use pyro_layer::{Time, check_path, layer_order};
+use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+/// Paths that one thread looks at, at least: fewer are not worth another one.
+const SHARE: usize = 1000;
+/// Threads that look at paths; more only wait for each other.
+const THREADS: usize = 4;
+
+/// A directory of the host, and what of it goes into a seed.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub directory: PathBuf,
+    pub root: OwnedFd,
+    /// Relative paths. After [`Tree::sort`] in the order of layers, with all directories.
+    pub members: Vec<(Vec<u8>, Body)>,
+    pub skipped: Vec<Skipped>,
+    /// A directory of ours that is never part of a seed.
+    left_out: Option<Vec<u8>>,
+}
+
+/// What is under a path of a seed.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// A directory. Without a time it gets the newest of what is in it: its own would change with
+    /// files that are left out.
+    Directory(Option<Time>),
+    /// A file or a symbolic link of the host.
+    Found(Stamp),
+    /// A file of these bytes.
+    Bytes(Vec<u8>),
+    /// A file that was made elsewhere.
+    Made(PathBuf),
+}
+
+/// What was seen at a path.
+pub(super) enum Sight {
+    Found(Stamp),
+    /// Nothing.
+    Absent,
+    /// Something that cannot go into a layer, and why.
+    Skipped(String),
+}
+
+impl Tree {
+    pub fn open(directory: &Path) -> Result<Self, SeedError> {
+        let failed = |error: Errno| SeedError::Source { path: directory.to_owned(), source: error.into() };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(directory, flags, Mode::empty()).map_err(failed)?;
+        let (members, skipped) = (Vec::new(), Vec::new());
+        Ok(Self { directory: directory.to_owned(), root, members, skipped, left_out: None })
+    }
+
+    /// Keeps a directory of ours out.
+    pub fn leave_out(&mut self, ours: &Path) {
+        let inside = ours.strip_prefix(&self.directory).ok();
+        self.left_out = inside.map(|path| path.as_os_str().as_bytes().to_vec());
+    }
+
+    pub fn is_left_out(&self, path: &[u8]) -> bool {
+        self.left_out.as_ref().is_some_and(|ours| {
+            path.strip_prefix(&ours[..]).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        })
+    }
+
+    pub fn add(&mut self, path: Vec<u8>, body: Body) {
+        self.members.push((path, body));
+    }
+
+    /// Looks at paths, which are in the order of layers; no symbolic link is followed.
+    pub fn look<T: Send>(&self, paths: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T, Sight)> {
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+        let share = paths.len().div_ceil(threads).max(SHARE);
+        let mut paths = paths.into_iter();
+        thread::scope(|scope| {
+            let mut others = Vec::new();
+            let first: Vec<_> = paths.by_ref().take(share).collect();
+            loop {
+                let next: Vec<_> = paths.by_ref().take(share).collect();
+                if next.is_empty() {
+                    break;
+                }
+                others.push(scope.spawn(|| self.look_at(next)));
+            }
+            let mut seen = self.look_at(first);
+            for other in others {
+                seen.extend(other.join().expect("looking does not panic"));
+            }
+            seen
+        })
+    }
+
+    fn look_at<T>(&self, paths: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T, Sight)> {
+        let mut directories = Directories { root: self.root.as_fd(), path: Vec::new(), open: Vec::new() };
+        let look = |(path, with): (Vec<u8>, T)| {
+            let sight = if self.is_left_out(&path) {
+                Sight::Skipped("it is pyro's own".into())
+            } else {
+                directories.look(&path)
+            };
+            (path, with, sight)
+        };
+        paths.into_iter().map(look).collect()
+    }
+
+    /// Puts members into order, and adds the directories that they are in.
+    pub fn sort(&mut self) {
+        let mut times: HashMap<&[u8], Time> = HashMap::new();
+        for (path, body) in &self.members {
+            let time = match body {
+                Body::Found(stamp) => stamp.modified,
+                Body::Directory(time) => time.unwrap_or_default(),
+                Body::Bytes(_) | Body::Made(_) => Time::default(),
+            };
+            let mut parents =
+                path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+            for parent in parents.by_ref() {
+                let newest = times.entry(parent).or_default();
+                *newest = time.max(*newest);
+            }
+        }
+        for (path, body) in &self.members {
+            if let Body::Directory(Some(_)) = body {
+                times.remove(&path[..]);
+            }
+        }
+        let made: Vec<_> =
+            times.into_iter().map(|(path, time)| (path.to_vec(), Body::Directory(Some(time)))).collect();
+        // A directory that is given with its time goes before one that is not.
+        self.members.extend(made);
+        let rank = |body: &Body| matches!(body, Body::Directory(None));
+        self.members.sort_by(|(a, body), (b, other)| layer_order(a, b).then(rank(body).cmp(&rank(other))));
+        self.members.dedup_by(|later, first| later.0 == first.0);
+    }
+
+    /// The newest time of a file.
+    pub fn newest(&self) -> Time {
+        let times = self.members.iter().filter_map(|(_, body)| match body {
+            Body::Found(stamp) => Some(stamp.modified),
+            _ => None,
+        });
+        times.max().unwrap_or_default()
+    }
+
+    pub fn add_to(&self, key: &mut Key) {
+        for (path, body) in &self.members {
+            match body {
+                Body::Found(stamp) => key.add_file(path, stamp),
+                Body::Directory(time) => {
+                    let time = time.unwrap_or_default();
+                    key.add(path);
+                    key.add(&time.seconds.to_le_bytes());
+                    key.add(&time.nanos.to_le_bytes());
+                }
+                Body::Bytes(_) | Body::Made(_) => {}
+            }
+        }
+        for Skipped { path, why } in &self.skipped {
+            key.add(path.as_bytes());
+            key.add(why.as_bytes());
+        }
+    }
+}
+
+/// The directories on the way to a path, open: each is looked up once.
+struct Directories<'a> {
+    root: BorrowedFd<'a>,
+    /// Of the innermost.
+    path: Vec<u8>,
+    /// Each with the length of its path.
+    open: Vec<(usize, Result<OwnedFd, Errno>)>,
+}
+
+impl Directories<'_> {
+    fn look(&mut self, path: &[u8]) -> Sight {
+        if let Err(error) = check_path(&[PREFIX, b"/", path].concat()) {
+            return Sight::Skipped(error.to_string());
+        }
+        let slash = path.iter().rposition(|byte| *byte == b'/');
+        let (parent, name) = slash.map_or((&b""[..], path), |at| (&path[..at], &path[at + 1..]));
+        let stat = self
+            .enter(parent)
+            .and_then(|directory| statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW));
+        match stat.map(|stat| Stamp::of(&stat)) {
+            Ok(stamp) if stamp.kind == Kind::Other => {
+                Sight::Skipped("it is neither file, link nor directory".into())
+            }
+            Ok(stamp) => Sight::Found(stamp),
+            // A link or a file in place of a directory on the way.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Sight::Absent,
+            Err(error) => Sight::Skipped(words(error)),
+        }
+    }
+
+    fn enter(&mut self, directory: &[u8]) -> Result<BorrowedFd<'_>, Errno> {
+        let inside = |outer: &[u8]| {
+            directory.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+        };
+        while let Some((length, _)) = self.open.last()
+            && !inside(&self.path[..*length])
+        {
+            self.open.pop();
+        }
+        let known = self.open.last().map_or(0, |(length, _)| *length);
+        self.path.clear();
+        self.path.extend_from_slice(directory);
+        for name in directory[known..].split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let before = self.open.last().map_or(0, |(length, _)| *length + 1);
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let next = self
+                .innermost()
+                .and_then(|outer| openat(outer, OsStr::from_bytes(name), flags, Mode::empty()));
+            self.open.push((before + name.len(), next));
+        }
+        self.innermost()
+    }
+
+    fn innermost(&self) -> Result<BorrowedFd<'_>, Errno> {
+        match self.open.last() {
+            None => Ok(self.root),
+            Some((_, Ok(directory))) => Ok(directory.as_fd()),
+            Some((_, Err(error))) => Err(*error),
+        }
+    }
+}
+
+/// What an error means to who wants to know why a file is missing.
+pub(super) fn words(error: Errno) -> String {
+    match error {
+        Errno::ACCESS | Errno::PERM => "permission denied".into(),
+        error => std::io::Error::from(error).to_string(),
+    }
+}
+
+/// Messages that name a path of the seed.
+pub(super) fn changing(path: &[u8]) -> SeedError {
+    SeedError::Changing(display(path))
+}
