@@ -16,10 +16,12 @@
 //! whole and durable. A crash leaves unreferenced files at worst; [`Store::prune`] removes them.
 
 use crate::{
-    Digest, FileError, Image, ImageSummary, Layer, ManifestError, Reference, Source,
+    Digest, FileError, Image, ImageSummary, Layer, LayerError, ManifestError, Reference, Source,
     files::{self, Lock, TEMP_PREFIX, make_directory},
+    ingest,
     manifest::{self, Blob, Document, OCI_MANIFEST},
 };
+use pyro_layer::Toc;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -451,6 +453,17 @@ impl Store {
             }
             Ok(_) => Ok(bytes),
         }
+    }
+
+    /// The table of contents of a layer of the store; made again from the tar if the cache has lost it.
+    /// The caller holds the store.
+    ///
+    /// # Errors
+    /// [`LayerError`] when there is no such layer, or it cannot be read.
+    pub fn toc(&self, diff_id: &Digest) -> Result<Toc, LayerError> {
+        let path = self.blob(diff_id);
+        let size = fs::metadata(&path).map_err(FileError::at("find the layer", &path))?.len();
+        ingest::toc(self, &Layer { diff_id: *diff_id, size })
     }
 
     /// The OCI image layout itself, for tools that read one.

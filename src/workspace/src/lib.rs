@@ -5,9 +5,11 @@
 //! before use; nothing here reads arguments, the environment or the terminal.
 #![forbid(unsafe_code)]
 
+pub mod diff;
 mod home;
 mod id;
 mod in_use;
+pub mod patch;
 mod program;
 mod record;
 mod running;
