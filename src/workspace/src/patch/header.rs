@@ -72,7 +72,7 @@ pub(super) fn git(cursor: &mut Cursor<'_>) -> Result<Header, ParseError> {
         created |= old.is_none();
         deleted |= new.is_none();
         // The first line has both names even if one of the files is not there.
-        names = names.or_else(|| Some(strip(old, new)));
+        names = names.or(Some((old, new)));
     }
     if let (Some(from), Some(to)) = (from, to) {
         names = Some((Some(from), Some(to)));
@@ -91,8 +91,7 @@ pub(super) fn git(cursor: &mut Cursor<'_>) -> Result<Header, ParseError> {
 /// Reads the header of a plain patch: `---` and `+++`.
 pub(super) fn plain(cursor: &mut Cursor<'_>) -> Result<Header, ParseError> {
     let start = cursor.clone();
-    let (old, new) = marked(cursor);
-    let (mut old, mut new) = strip(old, new);
+    let (mut old, mut new) = marked(cursor);
     if let (Some(before), Some(after)) = (&old, &new)
         && before != after
     {
@@ -121,13 +120,17 @@ fn bare(line: &[u8]) -> &[u8] {
 
 type Pair = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// The names of the `---` and `+++` lines; none for a file that is not there.
+/// The names of the `---` and `+++` lines, without what stands for the two trees; none for a file that
+/// is not there.
 fn marked(cursor: &mut Cursor<'_>) -> Pair {
     let mut name = || marked_name(cursor.next().unwrap_or_default().get(4..).unwrap_or_default());
-    (name(), name())
+    let ((old, no_old), (new, no_new)) = (name(), name());
+    let (old, new) = strip(old, new);
+    (old.filter(|_| !no_old), new.filter(|_| !no_new))
 }
 
-fn marked_name(text: &[u8]) -> Option<Vec<u8>> {
+/// A name if there is one, and whether the file is not there.
+fn marked_name(text: &[u8]) -> (Option<Vec<u8>>, bool) {
     let text = bare(text);
     let (name, stamp) = match unquote(text) {
         Some((name, rest)) => (name, rest),
@@ -136,10 +139,12 @@ fn marked_name(text: &[u8]) -> Option<Vec<u8>> {
             (text[..end].to_vec(), &text[end..])
         }
     };
+    if name == b"/dev/null" {
+        return (None, true);
+    }
     // GNU diff dates a file that is not there to the beginning of time, in the local zone.
     let stamp = stamp.trim_ascii_start();
-    let missing = stamp.starts_with(b"1970-01-01 ") || stamp.starts_with(b"1969-12-31 ");
-    (name != b"/dev/null" && !missing).then_some(name)
+    (Some(name), stamp.starts_with(b"1970-01-01 ") || stamp.starts_with(b"1969-12-31 "))
 }
 
 /// Takes the beginnings away that stand for the two trees.

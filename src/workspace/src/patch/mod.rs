@@ -13,6 +13,7 @@ mod base85;
 mod delta;
 mod fit;
 mod header;
+mod host;
 mod hunk;
 mod misfit;
 mod name;
@@ -22,6 +23,7 @@ mod unified;
 mod write;
 
 pub use apply::{Action, FileEdit, Original};
+pub use host::{HostError, HostTree};
 pub use hunk::{Hunk, Line, LineKind};
 pub use misfit::{FileMisfit, Misfit, Nearest, Reason};
 pub use name::{PathError, check as check_path, display as display_path, is_repository};

@@ -12,7 +12,7 @@ use std::path::Path;
 /// The tree as a tar, below `workspace/`.
 pub fn tar(tree: &Tree) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut header = |path: &[u8], kind, mode, size: usize| {
+    let header = |path: &[u8], kind, mode, size: usize| {
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(mode);

@@ -72,7 +72,7 @@ proptest! {
         }
         write(&new, &root);
         must(&["add", "-Af"]);
-        let renames = ["--binary", "-M", "-C", "--find-copies-harder", "-B"];
+        let renames = ["--binary", "-M", "-C", "--find-copies-harder"];
         for options in [&["--binary"][..], &renames, &["--binary", "--no-prefix", "-U1"]] {
             let patch = must(&[&["diff", "--cached", "HEAD"][..], options].concat());
             if patch.is_empty() {
