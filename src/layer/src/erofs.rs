@@ -5,12 +5,15 @@
 //! layers. Two passes over the tree: the first one gives everything its place, the second one writes.
 
 mod format;
+mod read;
 
 use crate::tree::LayerSize;
 use crate::{Content, Device, Node, NodeId, NodeKind, Part, Payload, Tree, Xattr};
 use format::{BLOCK, DirectoryBlock, DirectorySize, FileType, INODE, INODES_OFFSET, Inode, Layout, SLOT};
 use std::io::{self, Write};
 use std::sync::LazyLock;
+
+pub use read::{Index, IndexError, IndexInode, InodeKind, NameExtent, ReadAt};
 
 /// The layers begin at a multiple of this, so that a host's page holds no two parts.
 const PAGE: u64 = 4096;
@@ -219,10 +222,13 @@ fn directory_size(tree: &Tree<'_>, id: NodeId) -> u64 {
     size.bytes()
 }
 
+/// Makes a directory opaque, with the value `y`.
+const OPAQUE_NAME: &[u8] = b"trusted.overlay.opaque";
+
 /// A directory's attributes: its own, and what overlayfs is told by. (Of its own, none has such a name.)
 fn xattrs<'t>(node: &'t Node<'_>) -> impl Iterator<Item = &'t Xattr> {
     static OPAQUE: LazyLock<Xattr> =
-        LazyLock::new(|| Xattr { name: (*b"trusted.overlay.opaque").into(), value: (*b"y").into() });
+        LazyLock::new(|| Xattr { name: OPAQUE_NAME.into(), value: (*b"y").into() });
     // "Copied from a layer below, nobody knows where": such a directory may hold whiteouts.
     static ORIGIN: LazyLock<Xattr> =
         LazyLock::new(|| Xattr { name: (*b"trusted.overlay.origin").into(), value: [].into() });

@@ -26,7 +26,10 @@ mod vmdk;
 mod whiteout;
 mod write;
 
-pub use erofs::{Disk, ErofsError, Extent, Source, write_index};
+pub use erofs::{
+    Disk, ErofsError, Extent, Index, IndexError, IndexInode, InodeKind, NameExtent, ReadAt, Source,
+    write_index,
+};
 pub use image::{ImageError, write_image};
 pub use limits::Limits;
 pub use merge::{MergeError, MergeProblem, flatten, overlay};

@@ -22,7 +22,7 @@ use crate::{
     ingest,
     manifest::{self, Blob, Document, OCI_MANIFEST},
 };
-use pyro_layer::LayerWriter;
+use pyro_layer::{LayerWriter, Toc};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -474,6 +474,17 @@ impl Store {
             }
             Ok(_) => Ok(bytes),
         }
+    }
+
+    /// The table of contents of a layer of the store; made again from the tar if the cache has lost it.
+    /// The caller holds the store.
+    ///
+    /// # Errors
+    /// [`LayerError`] when there is no such layer, or it cannot be read.
+    pub fn toc(&self, diff_id: &Digest) -> Result<Toc, LayerError> {
+        let path = self.blob(diff_id);
+        let size = fs::metadata(&path).map_err(FileError::at("find the layer", &path))?.len();
+        ingest::toc(self, &Layer { diff_id: *diff_id, size })
     }
 
     /// The OCI image layout itself, for tools that read one.

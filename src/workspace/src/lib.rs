@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod diff;
 mod home;
 mod id;
 mod in_use;
+pub mod patch;
 mod program;
 mod record;
 mod running;

@@ -1,5 +1,6 @@
 //! A running machine: started for a workspace, ready when its agent says so.
 
+use crate::agent::Agent;
 use crate::home::Home;
 use crate::program::{self, ProgramError};
 use crate::record::ExecutionMode;
@@ -171,6 +172,12 @@ impl Running {
     /// [`SessionError::Connect`].
     pub fn exec(&self, exec: Exec) -> Result<Session, SessionError> {
         Session::start(&self.workspace.run_dir(), AGENT_SOCKET, exec)
+    }
+
+    /// Its agent, for everything that is no command.
+    #[must_use]
+    pub fn agent(&self) -> Agent {
+        Agent::at(&self.workspace.run_dir())
     }
 
     /// Kills the machine and deletes the workspace.

@@ -3,7 +3,7 @@
 //! Little endian. No incompatible feature is used, so every kernel whose EROFS can do blocks smaller
 //! than a page reads it.
 
-use crate::{Device, Meta, Xattr};
+use crate::{Device, Meta, Time, Xattr};
 use crc::{CRC_32_ISCSI, Crc, Table};
 
 /// Block size: that of tar, so that any payload can be pointed at.
@@ -40,6 +40,12 @@ pub(super) enum FileType {
 }
 
 impl FileType {
+    /// What a mode's bits say.
+    fn of(mode: u16) -> Option<Self> {
+        let all = [Self::Regular, Self::Directory, Self::Character, Self::Block, Self::Fifo, Self::Symlink];
+        all.into_iter().find(|kind| kind.mode() == mode & 0o170_000)
+    }
+
     /// The type's bits of a mode.
     fn mode(self) -> u16 {
         match self {
@@ -119,9 +125,113 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     bytes[at..at + value.len()].copy_from_slice(value);
 }
 
+/// What [`encode_device`] encoded.
+pub(super) fn decode_device(number: u32) -> Device {
+    Device { major: number >> 8 & 0xfff, minor: number & 0xff | number >> 12 & !0xff }
+}
+
 /// Linux' own encoding of device numbers in 32 bits.
 fn encode_device(Device { major, minor }: Device) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
+}
+
+fn get<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+/// The root's inode, if this is the superblock's block of an index.
+pub(super) fn root_of(block: &[u8; BLOCK as usize]) -> Option<u16> {
+    let mut plain = *block;
+    put(&mut plain, 4, &[0; 4]);
+    let known = get(block, 0)? == MAGIC.to_le_bytes()
+        && get(block, 8)? == FEATURES.to_le_bytes()
+        && block[12] == BLOCK_BITS
+        && get(block, 4)? == CRC32C.checksum(&plain).to_le_bytes();
+    known.then(|| get(block, 14).map(u16::from_le_bytes)).flatten()
+}
+
+/// An inode as it stands on the disk.
+pub(super) struct RawInode {
+    pub(super) kind: FileType,
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: Time,
+    pub(super) size: u64,
+    /// First block, or device number.
+    pub(super) place: u32,
+    pub(super) inline: bool,
+    pub(super) xattr_bytes: u64,
+}
+
+impl RawInode {
+    pub(super) fn decode(bytes: &[u8; INODE as usize]) -> Option<Self> {
+        let inline = match u16::from_le_bytes(get(bytes, 0)?) {
+            1 => false,
+            5 => true,
+            _ => return None,
+        };
+        let xattr_bytes = match u16::from_le_bytes(get(bytes, 2)?) {
+            0 => 0,
+            count => XATTR_HEADER + (u64::from(count) - 1) * 4,
+        };
+        let mode = u16::from_le_bytes(get(bytes, 4)?);
+        let seconds = i64::from_le_bytes(get(bytes, 32)?);
+        let nanos = u32::from_le_bytes(get(bytes, 40)?);
+        Some(Self {
+            kind: FileType::of(mode)?,
+            mode: mode & 0o7777,
+            uid: u32::from_le_bytes(get(bytes, 24)?),
+            gid: u32::from_le_bytes(get(bytes, 28)?),
+            mtime: Time { seconds, nanos },
+            size: u64::from_le_bytes(get(bytes, 8)?),
+            place: u32::from_le_bytes(get(bytes, 16)?),
+            inline,
+            xattr_bytes,
+        })
+    }
+}
+
+/// The attributes that follow an inode.
+pub(super) fn read_xattrs(bytes: &[u8]) -> Option<Vec<Xattr>> {
+    let mut found = Vec::new();
+    let Some(mut rest) = bytes.get(XATTR_HEADER as usize..) else {
+        return bytes.is_empty().then_some(found);
+    };
+    while let [name_length, prefix, low, high, ..] = *rest {
+        let body = XATTR_ENTRY as usize;
+        let name_end = body + usize::from(name_length);
+        let end = name_end + usize::from(u16::from_le_bytes([low, high]));
+        let name = [prefix_of(prefix)?, rest.get(body..name_end)?].concat();
+        found.push(Xattr { name: name.into(), value: rest.get(name_end..end)?.into() });
+        rest = rest.get(end.next_multiple_of(4)..)?;
+    }
+    Some(found)
+}
+
+/// The names of a directory block, each with its inode's number.
+pub(super) fn read_names(block: &[u8]) -> Option<Vec<(Box<[u8]>, u64)>> {
+    let place = |at: usize| get(block, at * DIRENT + 8).map(|it| usize::from(u16::from_le_bytes(it)));
+    let first = place(0)?;
+    if first == 0 || !first.is_multiple_of(DIRENT) {
+        return None;
+    }
+    let count = first / DIRENT;
+    let mut names: Vec<(Box<[u8]>, u64)> = Vec::with_capacity(count.min(block.len()));
+    for at in 0..count {
+        let name = if at + 1 < count {
+            block.get(place(at)?..place(at + 1)?)?
+        } else {
+            // Only the last one of a whole block is followed by what fills the block up.
+            let rest = block.get(place(at)?..)?;
+            &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())]
+        };
+        if name.is_empty() {
+            return None;
+        }
+        names.push((name.into(), u64::from_le_bytes(get(block, at * DIRENT)?)));
+    }
+    Some(names)
 }
 
 const XATTR_HEADER: u64 = 12;
@@ -164,14 +274,19 @@ pub(super) fn write_xattrs<'a>(xattrs: impl Iterator<Item = &'a Xattr>, out: &mu
 }
 
 /// EROFS has numbers for the beginnings of names.
+const PREFIXES: [(u8, &[u8]); 5] = [
+    (1, b"user."),
+    (2, b"system.posix_acl_access"),
+    (3, b"system.posix_acl_default"),
+    (4, b"trusted."),
+    (6, b"security."),
+];
+
+fn prefix_of(number: u8) -> Option<&'static [u8]> {
+    PREFIXES.iter().find_map(|(each, prefix)| (*each == number).then_some(*prefix))
+}
+
 fn split_prefix(name: &[u8]) -> (u8, &[u8]) {
-    const PREFIXES: [(u8, &[u8]); 5] = [
-        (1, b"user."),
-        (2, b"system.posix_acl_access"),
-        (3, b"system.posix_acl_default"),
-        (4, b"trusted."),
-        (6, b"security."),
-    ];
     let found = PREFIXES.iter().find_map(|(number, prefix)| Some((*number, name.strip_prefix(*prefix)?)));
     found.expect("a layer keeps no attribute that EROFS has no number for")
 }
@@ -237,6 +352,9 @@ mod tests {
         assert_eq!(encode_device(Device { major: 1, minor: 3 }), 0x103);
         assert_eq!(encode_device(Device { major: 0xfff, minor: 0xf_ffff }), 0xffff_ffff);
         assert_eq!(encode_device(Device { major: 8, minor: 0x123 }), 0x10_0823);
+        for device in [Device { major: 0xfff, minor: 0xf_ffff }, Device { major: 8, minor: 0x123 }] {
+            assert_eq!(decode_device(encode_device(device)), device);
+        }
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! What differs, as results carry it.
+
+use super::view::{Content, Kind, Node};
+use crate::patch::{Lines, StatLine, Written, display_path, write_stat};
+use serde::{Serialize, Serializer};
+use std::io::{self, Write};
+
+/// All that differs between two states.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Diff {
+    /// Sorted by path.
+    pub changes: Vec<Change>,
+}
+
+/// One path that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Relative to where the comparison began. In JSON, odd bytes are quoted as git does.
+    #[serde(serialize_with = "path")]
+    pub path: Vec<u8>,
+    /// How.
+    pub status: Status,
+    /// Before; none if it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<Side>,
+    /// After; none if it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<Side>,
+    /// Lines, if it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Lines>,
+    /// Whether its content is treated as bytes.
+    pub binary: bool,
+    /// Whether the patch has it. It has no directories, devices, pipes, sockets, owners and attributes,
+    /// no permissions but the owner's right to execute, and no content of over 32 MiB.
+    pub in_patch: bool,
+}
+
+/// How a path differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is new.
+    Added,
+    /// It is gone.
+    Deleted,
+    /// Its content or target differs.
+    Modified,
+    /// Only its permissions differ.
+    ModeChanged,
+    /// It is something else now.
+    TypeChanged,
+    /// Only its owner or its extended attributes differ.
+    MetadataChanged,
+}
+
+/// A path before or after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Side {
+    /// What it is.
+    #[serde(flatten)]
+    pub kind: FileKind,
+    /// Permissions in octal.
+    #[serde(serialize_with = "octal")]
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Names of its extended attributes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub xattrs: Vec<String>,
+}
+
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum FileKind {
+    /// A regular file.
+    File {
+        /// Bytes.
+        size: u64,
+        /// Digest of a binary file, in hexadecimal.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<String>,
+    },
+    /// A directory with nothing in it that is described by itself.
+    Directory,
+    /// A symbolic link.
+    Symlink {
+        /// Its target, odd bytes quoted.
+        target: String,
+    },
+    /// A character device.
+    CharacterDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+fn path<S: Serializer>(path: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&display_path(path))
+}
+
+fn octal<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&format!("{mode:04o}"))
+}
+
+impl Side {
+    pub(super) fn of(node: &Node<'_>) -> Self {
+        let kind = match &node.kind {
+            Kind::Directory(_) => FileKind::Directory,
+            Kind::File(Content::Upper { size }) => FileKind::File { size: *size, sha256: None },
+            Kind::File(Content::Lower { extent, .. }) => FileKind::File { size: extent.size, sha256: None },
+            Kind::Symlink(target) => FileKind::Symlink { target: display_path(target) },
+            Kind::Character(major, minor) => FileKind::CharacterDevice { major: *major, minor: *minor },
+            Kind::Block(major, minor) => FileKind::BlockDevice { major: *major, minor: *minor },
+            Kind::Fifo => FileKind::Fifo,
+            Kind::Socket => FileKind::Socket,
+        };
+        let xattrs = node.xattrs.iter().map(|(name, _)| display_path(name)).collect();
+        Self { kind, mode: node.mode, uid: node.uid, gid: node.gid, xattrs }
+    }
+
+    fn size(&self) -> u64 {
+        if let FileKind::File { size, .. } = self.kind { size } else { 0 }
+    }
+}
+
+impl Change {
+    /// Notes what the patch has of it.
+    pub(super) fn written(&mut self, written: Written) {
+        match written {
+            Written::Text(lines) => self.lines = Some(lines),
+            Written::Binary | Written::TooLarge => self.binary = true,
+        }
+        self.in_patch = written != Written::TooLarge;
+    }
+}
+
+impl Diff {
+    /// Whether nothing differs.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// What of it a patch cannot have, though git knows it: content that is too large.
+    pub fn left_out(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.binary && !change.in_patch)
+    }
+
+    /// Lines that were added and removed in all files.
+    #[must_use]
+    pub fn lines(&self) -> Lines {
+        self.changes.iter().filter_map(|change| change.lines).fold(Lines::default(), |sum, lines| Lines {
+            added: sum.added + lines.added,
+            removed: sum.removed + lines.removed,
+        })
+    }
+
+    /// Writes a table of the changed files, as `git diff --stat` does.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn write_stat(&self, out: impl Write) -> io::Result<()> {
+        let size = |side: &Option<Side>| side.as_ref().map_or(0, Side::size);
+        let known = self.changes.iter().filter(|change| change.in_patch || change.binary);
+        let lines: Vec<StatLine<'_>> = known
+            .map(|change| StatLine {
+                path: &change.path,
+                change: change.lines.ok_or_else(|| (size(&change.old), size(&change.new))),
+            })
+            .collect();
+        write_stat(&lines, out)
+    }
+}

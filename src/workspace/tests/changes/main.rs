@@ -1,0 +1,6 @@
+//! What a workspace changed, from the layers below and the entries of a writable layer; and patches.
+
+mod apply;
+mod layers;
+mod model;
+mod roundtrip;
