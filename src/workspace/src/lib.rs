@@ -31,7 +31,7 @@ pub use command::{Command, CommandError, exit_code, failure_code, variables};
 pub use directory::{Directory, Generation, WorkspaceError};
 pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
-pub use in_use::in_use;
+pub use in_use::{in_use, records};
 pub use lifecycle::{
     LOCK_MAX, LifecycleError, Update, check_name, claim, delete, detach, running, stop, update,
 };

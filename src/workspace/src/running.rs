@@ -11,7 +11,7 @@ use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
 use pyro_machine::report::{Confinement, End, Reason};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
-use pyro_oci::{DiskError, Image, UnpackError};
+use pyro_oci::{DiskError, Image, StoreError, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,9 @@ pub enum StartError {
     /// The agent's program.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The store of images.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The image's disk.
     #[error("the image's disk cannot be made: {0}")]
     Disk(#[from] DiskError),
@@ -347,6 +350,8 @@ fn await_ready(
 fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, StartError> {
     let resources = workspace.record().resources;
     let cache = home.cache();
+    // While the disk or tree is made; what is made stays, since the workspace's record names it.
+    let _held = home.store().hold()?;
     Ok(match workspace.record().execution_mode {
         ExecutionMode::GuestVsock => {
             let base = home.store().disk(image)?;
