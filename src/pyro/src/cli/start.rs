@@ -6,18 +6,18 @@ use super::progress::Shown;
 use crate::catalog::Environment;
 use pyro_oci::{Image, InUse, pull};
 use pyro_workspace::{
-    CreateSpec, ExecutionMode, Home, Resources, Running, StartError, Until, Verdict, Workspace, reap,
+    Booted, Cause, CreateSpec, ExecutionMode, Home, NotStarted, Resources, Running, Until, Verdict, Workspace,
+    WorkspaceError, boot, reap,
 };
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A machine to start.
 pub struct Start<'a> {
     /// Of this image.
     pub image: &'a Image,
-    /// With so much.
-    pub resources: Resources,
-    /// For so long.
-    pub ttl_seconds: u64,
+    /// In this workspace, whatever kind of machine it says.
+    pub spec: CreateSpec,
     /// Unless this comes first.
     pub until: Until<'a>,
     /// Whether namespaces will do where no microVM boots.
@@ -25,13 +25,27 @@ pub struct Start<'a> {
 }
 
 /// A machine that was started, and how long its two steps took.
-pub struct Started {
+pub struct Started<T> {
     /// The machine.
-    pub running: Running,
+    pub machine: T,
     /// Making the workspace.
     pub created_in: Duration,
     /// From there until the agent was ready.
     pub booted_in: Duration,
+}
+
+/// A workspace that goes with this process.
+pub fn ephemeral(resources: Resources, ttl_seconds: u64) -> CreateSpec {
+    CreateSpec {
+        name: None,
+        labels: BTreeMap::new(),
+        resources,
+        execution_mode: ExecutionMode::GuestVsock,
+        seed: None,
+        layers: Vec::new(),
+        ephemeral: true,
+        ttl_seconds,
+    }
 }
 
 /// The environment that `name` names, pulled if it is not installed; nothing of it is removed while
@@ -82,21 +96,63 @@ pub fn fetch(context: &Context, home: &Home, environment: &Environment) -> Resul
     })
 }
 
-/// Starts a machine in a new workspace that goes with this process. `held` is what keeps the image
+/// Starts a machine in a new workspace that belongs to this process. `held` is what keeps the image
 /// until the record of the workspace does.
 ///
 /// # Errors
 /// With the next step, if no machine could be started.
-pub fn start(context: &Context, home: &Home, held: InUse, request: &Start<'_>) -> Result<Started, CliError> {
+pub fn start_here(
+    context: &Context,
+    home: &Home,
+    held: InUse,
+    request: &Start<'_>,
+) -> Result<Started<Running>, CliError> {
+    start(context, home, held, request, |workspace| {
+        Running::start(home, request.image, workspace, request.until).map_err(|error| NotStarted::from(&error))
+    })
+}
+
+/// Starts a machine in a new workspace that outlives this process.
+///
+/// # Errors
+/// With the next step, if no machine could be started; then there is no workspace.
+pub fn start_kept(
+    context: &Context,
+    home: &Home,
+    held: InUse,
+    request: &Start<'_>,
+) -> Result<Started<Booted>, CliError> {
+    start(context, home, held, request, |workspace| {
+        boot(home, workspace, request.until).map_err(|(_deleted, error)| error)
+    })
+}
+
+fn start<T>(
+    context: &Context,
+    home: &Home,
+    held: InUse,
+    request: &Start<'_>,
+    boot: impl Fn(Workspace) -> Result<T, NotStarted>,
+) -> Result<Started<T>, CliError> {
     reap(home);
-    let explained = |error| explain(&error, request.allow_host_compat);
+    let create = |execution_mode| {
+        let spec = CreateSpec { execution_mode, ..request.spec.clone() };
+        let clock = Instant::now();
+        let workspace = Workspace::create(home, request.image, &spec).map_err(|error| workspace_error(&error))?;
+        Ok::<_, CliError>((workspace, clock.elapsed()))
+    };
+    let boot = |(workspace, created_in)| {
+        let clock = Instant::now();
+        let machine = boot(workspace)?;
+        Ok::<_, NotStarted>(Started { machine, created_in, booted_in: clock.elapsed() })
+    };
     let mut execution_mode = ExecutionMode::GuestVsock;
     if request.allow_host_compat && Verdict::load(home).is_some() {
         execution_mode = ExecutionMode::HostCompat;
     } else if request.allow_host_compat {
-        match create(home, request, execution_mode).and_then(|created| boot(home, request, created)) {
-            Err(Attempt::Start(error)) if error.is_of_the_host() => {
-                let reason = error.to_string();
+        match boot(create(execution_mode)?) {
+            Err(error) if error.is_of_the_host() => {
+                let reason = error.message;
                 if !context.out.is_json() {
                     context.out.note(format_args!("note: no microVM boots here: {reason}"));
                     context.out.note("note: going on in host-compat mode, as --allow-host-compat allows");
@@ -104,60 +160,34 @@ pub fn start(context: &Context, home: &Home, held: InUse, request: &Start<'_>) -
                 Verdict::no_microvm(reason).save(home);
                 execution_mode = ExecutionMode::HostCompat;
             }
-            other => return other.map_err(explained),
+            other => return other.map_err(|error| explain(&error, true)),
         }
     }
-    let created = create(home, request, execution_mode).map_err(explained)?;
+    let created = create(execution_mode)?;
     drop(held);
-    boot(home, request, created).map_err(explained)
+    boot(created).map_err(|error| explain(&error, request.allow_host_compat))
 }
 
-/// Why one attempt failed.
-enum Attempt {
-    Workspace(pyro_workspace::WorkspaceError),
-    Start(StartError),
-}
-
-fn create(
-    home: &Home,
-    request: &Start<'_>,
-    execution_mode: ExecutionMode,
-) -> Result<(Workspace, Duration), Attempt> {
-    let spec = CreateSpec {
-        resources: request.resources,
-        execution_mode,
-        ephemeral: true,
-        ttl_seconds: request.ttl_seconds,
-    };
-    let clock = Instant::now();
-    let workspace = Workspace::create(home, request.image, &spec).map_err(Attempt::Workspace)?;
-    Ok((workspace, clock.elapsed()))
-}
-
-fn boot(
-    home: &Home,
-    request: &Start<'_>,
-    (workspace, created_in): (Workspace, Duration),
-) -> Result<Started, Attempt> {
-    let clock = Instant::now();
-    let running = Running::start(home, request.image, workspace, request.until).map_err(Attempt::Start)?;
-    Ok(Started { running, created_in, booted_in: clock.elapsed() })
-}
-
-fn explain(attempt: &Attempt, host_compat_allowed: bool) -> CliError {
-    let error = match attempt {
-        Attempt::Workspace(error) => return CliError::new("workspace", error).hint("pyro doctor"),
-        Attempt::Start(error) => error,
-    };
-    let hint = match error {
-        StartError::Firmware(_) => {
-            "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/"
-        }
-        StartError::Cancelled => return CliError::new("interrupted", error),
-        _ if error.is_of_the_host() && !host_compat_allowed => {
+/// Why there is no machine, with the next step.
+pub fn explain(error: &NotStarted, host_compat_allowed: bool) -> CliError {
+    let hint = match error.cause {
+        Cause::Firmware => "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/",
+        Cause::Cancelled => return CliError::new("interrupted", error),
+        Cause::Host if !host_compat_allowed => {
             "pyro doctor says what is missing; --allow-host-compat runs without a virtual machine"
         }
         _ => "pyro doctor",
     };
     CliError::new("start", error).hint(hint)
+}
+
+/// What went wrong with a workspace's directory, with the next step.
+pub fn workspace_error(error: &WorkspaceError) -> CliError {
+    match error {
+        WorkspaceError::NameTaken { id, .. } => CliError::new("name_taken", error)
+            .hint(format!("choose another --name, or: pyro workspace delete {id}")),
+        WorkspaceError::Busy(_) => CliError::new("busy", error).hint("try again when that process is done"),
+        WorkspaceError::Gone(_) => CliError::new("not_found", error).hint("pyro workspace list"),
+        _ => CliError::new("workspace", error).hint("pyro doctor"),
+    }
 }

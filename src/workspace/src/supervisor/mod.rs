@@ -131,8 +131,6 @@ fn listen_to(channel: &UnixStream, cancel: &Cancel) -> io::Result<mpsc::Receiver
 }
 
 fn start(home: &Home, workspace: Workspace, cancel: &Cancel) -> Result<Running, NotStarted> {
-    // Nothing of the image goes while its disk is looked up or made.
-    let _hold = home.store().hold().map_err(|error| NotStarted::here(&error))?;
     let image = image(home, workspace.record()).map_err(|error| NotStarted::here(&error))?;
     let started = Running::start(home, &image, workspace, Until { deadline: None, cancel });
     started.map_err(|error: StartError| NotStarted::from(&error))
