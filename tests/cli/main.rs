@@ -12,3 +12,5 @@ mod support;
 mod host_compat;
 mod prune;
 mod usage;
+mod workspace;
+mod workspace_crashes;

@@ -425,7 +425,10 @@ impl Store {
         let layers = manifest.layers.iter().map(|layer| Layer { diff_id: layer.digest, size: layer.size });
         let layers: Vec<Layer> = layers.collect();
         if layers.iter().map(|layer| layer.diff_id).ne(config.diff_ids.iter().copied()) {
-            return Err(damaged(&self.blob(manifest_digest), "its layers are not the plain tars of its config"));
+            return Err(damaged(
+                &self.blob(manifest_digest),
+                "its layers are not the plain tars of its config",
+            ));
         }
         for layer in &layers {
             let path = self.blob(&layer.diff_id);

@@ -49,9 +49,9 @@ impl Command {
     fn send(run_dir: &Path, commands: &Path, exec: Exec, detached: bool) -> Result<Self, CommandError> {
         let stream = connect(run_dir, AGENT_SOCKET).map_err(SessionError::Connect)?;
         let writer = Writer::open(commands, &exec, detached).map_err(CommandError::Journal)?;
-        let patience = exec.timeout_ms.and_then(|limit| {
-            Instant::now().checked_add(Duration::from_millis(limit).saturating_add(GRACE))
-        });
+        let patience = exec
+            .timeout_ms
+            .and_then(|limit| Instant::now().checked_add(Duration::from_millis(limit).saturating_add(GRACE)));
         match Session::over(stream, exec) {
             Ok(session) => Ok(Self { session, writer, patience }),
             Err(error) => {

@@ -107,7 +107,9 @@ pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
     drop(workspace.release());
     match was_running {
         // Nobody has flushed it.
-        true => Err(LifecycleError::Supervisor("its machine was gone already; what was written last may be lost".into())),
+        true => Err(LifecycleError::Supervisor(
+            "its machine was gone already; what was written last may be lost".into(),
+        )),
         false => Ok(false),
     }
 }
@@ -180,7 +182,9 @@ pub fn detach(directory: &Directory, exec: Exec) -> Result<u64, LifecycleError> 
         Ok(Answer::Running(sequence)) => Ok(sequence),
         Ok(Answer::NotRun(failure)) => Err(LifecycleError::NotRun(failure)),
         Ok(Answer::Failed(problem)) => Err(LifecycleError::Supervisor(problem)),
-        Ok(Answer::Done) => Err(LifecycleError::Supervisor("its supervisor did not start the command".into())),
+        Ok(Answer::Done) => {
+            Err(LifecycleError::Supervisor("its supervisor did not start the command".into()))
+        }
         Err(error) => Err(LifecycleError::Supervisor(error.to_string())),
     }
 }

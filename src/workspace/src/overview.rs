@@ -104,9 +104,13 @@ pub fn find(home: &Home, text: &str) -> Result<Directory, FindError> {
         }
     }
     let all = directories(home)?;
-    let named: Vec<(Directory, Record)> =
-        all.into_iter().filter_map(|directory| Some((directory.record().ok()?, directory))).map(|(record, directory)| (directory, record)).collect();
-    let by_name = named.iter().find(|(_, record)| record.name.as_ref().is_some_and(|name| name.as_str() == text));
+    let named: Vec<(Directory, Record)> = all
+        .into_iter()
+        .filter_map(|directory| Some((directory.record().ok()?, directory)))
+        .map(|(record, directory)| (directory, record))
+        .collect();
+    let by_name =
+        named.iter().find(|(_, record)| record.name.as_ref().is_some_and(|name| name.as_str() == text));
     if let Some((directory, _)) = by_name {
         return Ok(directory.clone());
     }

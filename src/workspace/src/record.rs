@@ -180,7 +180,10 @@ pub struct Record {
 impl Record {
     /// Everything that must stay in the store for it.
     pub fn needs(&self) -> impl Iterator<Item = Digest> + '_ {
-        let snapshots = self.snapshots.iter().flat_map(|it| std::iter::once(it.manifest).chain(it.layers.iter().copied()));
+        let snapshots = self
+            .snapshots
+            .iter()
+            .flat_map(|it| std::iter::once(it.manifest).chain(it.layers.iter().copied()));
         std::iter::once(self.manifest)
             .chain(self.diff_ids.iter().copied())
             .chain(self.seed.iter().map(|seed| seed.layer))

@@ -1,11 +1,11 @@
 //! A running machine: started for a workspace, ready when its agent says so.
 
+use crate::directory::WorkspaceError;
 use crate::home::Home;
 use crate::program::{self, ProgramError};
 use crate::record::{ExecutionMode, State};
 use crate::session::{Patient, Session, SessionError, listen};
 use crate::until::{Cancel, Until, Woken};
-use crate::directory::WorkspaceError;
 use crate::workspace::Workspace;
 use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};

@@ -214,7 +214,11 @@ pub(crate) struct Names {
 
 impl Names {
     /// Waits until nobody else takes a name, and sees that no workspace but `own` has this one.
-    pub(crate) fn reserve(home: &Home, name: &Name, own: Option<&WorkspaceId>) -> Result<Self, WorkspaceError> {
+    pub(crate) fn reserve(
+        home: &Home,
+        name: &Name,
+        own: Option<&WorkspaceId>,
+    ) -> Result<Self, WorkspaceError> {
         let path = home.workspaces().join(NAMES_LOCK);
         let lock = lock::wait(&path).map_err(WorkspaceError::at(&path))?;
         let all = Directory::all(home).map_err(WorkspaceError::at(&home.workspaces()))?;

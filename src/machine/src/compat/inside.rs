@@ -145,7 +145,9 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     // An ordinary user may not write `trusted` attributes.
     let attributes = if prepared.is_privileged() { "" } else { ",userxattr" };
     // What the last machine on this layer left, since it did not wait for the disk.
-    let _ = rustix::fs::rmdir(spec.writable.join("work/work/incompat/volatile"));
+    let volatile = spec.writable.join("work/work/incompat/volatile");
+    let _ = rustix::fs::unlink(volatile.join("dirty"));
+    let _ = rustix::fs::rmdir(volatile);
     let options = format!(
         "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile{attributes}",
         by_number(&upper),

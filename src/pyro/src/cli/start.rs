@@ -6,8 +6,8 @@ use super::progress::Shown;
 use crate::catalog::Environment;
 use pyro_oci::{Image, InUse, pull};
 use pyro_workspace::{
-    Booted, Cause, CreateSpec, ExecutionMode, Home, NotStarted, Resources, Running, Until, Verdict, Workspace,
-    WorkspaceError, boot, reap,
+    Booted, Cause, CreateSpec, ExecutionMode, Home, NotStarted, Resources, Running, Until, Verdict,
+    Workspace, WorkspaceError, boot, reap,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -108,7 +108,8 @@ pub fn start_here(
     request: &Start<'_>,
 ) -> Result<Started<Running>, CliError> {
     start(context, home, held, request, |workspace| {
-        Running::start(home, request.image, workspace, request.until).map_err(|error| NotStarted::from(&error))
+        Running::start(home, request.image, workspace, request.until)
+            .map_err(|error| NotStarted::from(&error))
     })
 }
 
@@ -138,7 +139,8 @@ fn start<T>(
     let create = |execution_mode| {
         let spec = CreateSpec { execution_mode, ..request.spec.clone() };
         let clock = Instant::now();
-        let workspace = Workspace::create(home, request.image, &spec).map_err(|error| workspace_error(&error))?;
+        let workspace =
+            Workspace::create(home, request.image, &spec).map_err(|error| workspace_error(&error))?;
         Ok::<_, CliError>((workspace, clock.elapsed()))
     };
     let boot = |(workspace, created_in)| {
@@ -171,7 +173,9 @@ fn start<T>(
 /// Why there is no machine, with the next step.
 pub fn explain(error: &NotStarted, host_compat_allowed: bool) -> CliError {
     let hint = match error.cause {
-        Cause::Firmware => "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/",
+        Cause::Firmware => {
+            "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/"
+        }
         Cause::Cancelled => return CliError::new("interrupted", error),
         Cause::Host if !host_compat_allowed => {
             "pyro doctor says what is missing; --allow-host-compat runs without a virtual machine"

@@ -72,7 +72,8 @@ impl Watch {
     fn new(directory: &Path) -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         // Output is written to a segment; an end replaces a record, and a killed writer closes one.
-        let events = WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE_SELF;
+        let events =
+            WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE_SELF;
         inotify::add_watch(&inotify, directory, events | WatchFlags::ONLYDIR)?;
         Ok(Self(inotify))
     }

@@ -168,7 +168,9 @@ pub fn list(commands: &Path) -> io::Result<Vec<CommandRecord>> {
 
 /// Whether any command runs.
 pub(crate) fn is_busy(commands: &Path) -> bool {
-    let runs = |sequence| load(commands, sequence).is_ok_and(|it| it.is_some_and(|it| it.outcome == Outcome::Running));
+    let runs = |sequence| {
+        load(commands, sequence).is_ok_and(|it| it.is_some_and(|it| it.outcome == Outcome::Running))
+    };
     // The last ones first: they are more likely to.
     sequences(commands).is_ok_and(|all| all.into_iter().rev().any(runs))
 }

@@ -91,8 +91,8 @@ pub fn supervise(home: &Path, id: &WorkspaceId, cancel: &Cancel) -> Result<(), S
         }
     };
     failpoint::pass("supervisor.booted");
-    let listener = listen(&running.workspace().directory().run_dir(), control::SOCKET)
-        .map_err(SupervisorError::Wait)?;
+    let listener =
+        listen(&running.workspace().directory().run_dir(), control::SOCKET).map_err(SupervisorError::Wait)?;
     running.settle(State::Started { build: BUILD_ID.into() })?;
     failpoint::pass("supervisor.started");
     tell(&channel, &Word::Started(running.steps().to_vec()));

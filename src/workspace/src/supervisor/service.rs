@@ -60,7 +60,10 @@ pub fn serve(running: Running, listener: &UnixListener, cancel: &Cancel) -> Resu
         }
         Ending::Delete(front_end) => {
             let deleted = running.discard();
-            reply(front_end.as_ref(), &deleted.as_ref().map_or_else(|error| Answer::Failed(error.to_string()), |()| Answer::Done));
+            reply(
+                front_end.as_ref(),
+                &deleted.as_ref().map_or_else(|error| Answer::Failed(error.to_string()), |()| Answer::Done),
+            );
             deleted?;
         }
     }

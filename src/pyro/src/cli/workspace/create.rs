@@ -8,8 +8,8 @@ use super::super::start::{Start, environment, start_kept, workspace_error};
 use super::view::View;
 use super::{label, ttl};
 use pyro_workspace::{
-    Cancel, CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, SeedRecord, Until,
-    check_name,
+    Cancel, CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, SeedRecord,
+    Until, check_name,
 };
 use std::time::Instant;
 
@@ -54,7 +54,8 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
         // Before something is pulled for nothing.
         check_name(&home, name).map_err(|error| workspace_error(&error))?;
     }
-    let resources = Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
+    let resources =
+        Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
     let (image, held) = environment(context, &home, &args.environment)?;
     let seeded = Seeded::default();
     let cancel = Cancel::new()?;

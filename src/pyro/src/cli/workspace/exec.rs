@@ -9,8 +9,8 @@ use super::super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::super::terminal::window;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::{
-    Cancel, Command, CommandError, Directory, Exec, Home, Overview, Record, SessionError, State, Stream, detach,
-    image, running, variables,
+    Cancel, Command, CommandError, Directory, Exec, Home, Overview, Record, SessionError, State, Stream,
+    detach, image, running, variables,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -63,7 +63,11 @@ pub fn run(context: &Context, args: ExecArgs) -> Result<Exit, CliError> {
     let directory = args.workspace.find(&home).map_err(failed)?;
     let record = running(&directory).map_err(|error| failed(lifecycle_error(&error)))?;
     let exec = prepare(&home, &record, args.command, args.cwd, args.wanted, timeout).map_err(failed)?;
-    if args.detach { send(context, &directory, exec) } else { wait(context, &directory, &record, exec, args.wanted) }
+    if args.detach {
+        send(context, &directory, exec)
+    } else {
+        wait(context, &directory, &record, exec, args.wanted)
+    }
 }
 
 fn prepare(
@@ -74,7 +78,8 @@ fn prepare(
     wanted: Wanted,
     timeout: Duration,
 ) -> Result<Exec, CliError> {
-    let config = image(home, record).map_err(|error| CliError::new("store", error).hint("pyro doctor"))?.config;
+    let config =
+        image(home, record).map_err(|error| CliError::new("store", error).hint("pyro doctor"))?.config;
     Ok(Exec {
         argv: words(command),
         env: variables(&config, &[], wanted.tty),
@@ -97,7 +102,9 @@ fn send(context: &Context, directory: &Directory, exec: Exec) -> Result<Exit, Cl
     let value = json!({ "workspace_id": id, "sequence": sequence, "state": "running" });
     context.out.result(&value, || format!("{id} #{sequence}\n"))?;
     if !context.out.is_json() {
-        context.out.note(format_args!("wait for it: pyro workspace logs {id} --sequence {sequence} --follow"));
+        context
+            .out
+            .note(format_args!("wait for it: pyro workspace logs {id} --sequence {sequence} --follow"));
     }
     Ok(Exit::Done)
 }

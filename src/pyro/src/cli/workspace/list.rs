@@ -12,7 +12,8 @@ use serde_json::json;
 pub fn run(context: &Context) -> Result<Exit, CliError> {
     let home = context.home()?;
     reap(&home);
-    let views: Vec<View> = list(&home).map_err(|error| workspace_error(&error))?.iter().map(View::of).collect();
+    let views: Vec<View> =
+        list(&home).map_err(|error| workspace_error(&error))?.iter().map(View::of).collect();
     context.out.result(&json!({ "workspaces": views }), || view::list(&views))?;
     if !context.out.is_json() {
         for note in views.iter().flat_map(|view| [view.crash(), view.warning()]).flatten() {

@@ -113,7 +113,8 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let commands = directory.generation(record.generation).commands();
     let id = directory.id().as_str();
-    let unreadable = |error: io::Error| CliError::new("journal", format_args!("the journal cannot be read: {error}"));
+    let unreadable =
+        |error: io::Error| CliError::new("journal", format_args!("the journal cannot be read: {error}"));
     let records = match args.sequence {
         Some(sequence) => match journal::load(&commands, sequence).map_err(unreadable)? {
             Some(record) => vec![record],
@@ -173,7 +174,8 @@ fn show(
         _ => CliError::new("journal", error),
     })?;
     if !out.is_json() {
-        let exit_code = record.outcome.exit_code().map(|code| format!(" exit_code={code}")).unwrap_or_default();
+        let exit_code =
+            record.outcome.exit_code().map(|code| format!(" exit_code={code}")).unwrap_or_default();
         let message = record.outcome.message().map(|message| format!(": {message}")).unwrap_or_default();
         let (state, duration_ms) = (record.outcome.as_str(), record.duration_ms());
         out.note(format_args!("[#{sequence}] {state}{exit_code} duration_ms={duration_ms}{message}"));
