@@ -18,6 +18,9 @@ fn failpoints() -> Vec<String> {
                 next.push(path);
                 continue;
             }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
             let text = fs::read_to_string(path).unwrap();
             let found = text.split("failpoint::pass(\"").skip(1).filter_map(|rest| rest.split('"').next());
             names.extend(found.map(str::to_owned));
