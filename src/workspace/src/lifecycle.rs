@@ -2,7 +2,7 @@
 
 use crate::directory::{Directory, WorkspaceError};
 use crate::home::Home;
-use crate::id::Name;
+use crate::id::{Name, WorkspaceId};
 use crate::record::{Record, State};
 use crate::supervisor::control::{self, Answer, Order, OrderError};
 use crate::workspace::{Names, Workspace};
@@ -11,7 +11,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a workspace may stay locked by somebody who is going, or only looks.
-pub const LOCK_MAX: Duration = Duration::from_secs(10);
+const LOCK_MAX: Duration = Duration::from_secs(10);
+
+/// How often a workspace is looked at that somebody else is working on.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Why an operation was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum LifecycleError {
     #[error("{id} is {}{}", state.as_str(), state.reason().map(|it| format!(": {it}")).unwrap_or_default())]
     State {
         /// Which.
-        id: crate::id::WorkspaceId,
+        id: WorkspaceId,
         /// What it is.
         state: State,
     },
@@ -35,7 +38,7 @@ pub enum LifecycleError {
     NotRun(Failure),
     /// Its agent was started by another version of pyro.
     #[error("{0} was started by another version of pyro")]
-    Build(crate::id::WorkspaceId),
+    Build(WorkspaceId),
 }
 
 /// What changes in a record at its user's wish.
@@ -88,30 +91,26 @@ pub fn update(home: &Home, directory: &Directory, update: &Update) -> Result<Rec
 /// [`LifecycleError`]. It may be stopped nevertheless, as [`LifecycleError::Supervisor`] says.
 pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
     directory.touch();
-    match control::order(directory, &Order::Stop) {
-        Ok(Answer::Done) => {
+    let mut workspace = match ask_or_take(directory, &Order::Stop)? {
+        Found::Answered => {
             // The supervisor is going: with its lock the next command need not wait.
             drop(directory.lock_for(LOCK_MAX));
             return Ok(true);
         }
-        Ok(Answer::Failed(problem)) => return Err(LifecycleError::Supervisor(problem)),
-        Ok(answer) => return Err(LifecycleError::Supervisor(format!("its supervisor answers {answer:?}"))),
-        Err(OrderError::Nobody(_) | OrderError::Lost(_)) => {}
-    }
-    let mut workspace = claim(directory)?;
+        Found::Taken(workspace) => workspace,
+    };
     let was_running = matches!(workspace.record().state, State::Started { .. });
     if workspace.record().state != State::Stopped {
         workspace.change(|record| record.state = State::Stopped)?;
         workspace.clear_run_dir()?;
     }
     drop(workspace.release());
-    match was_running {
+    if was_running {
         // Nobody has flushed it.
-        true => Err(LifecycleError::Supervisor(
-            "its machine was gone already; what was written last may be lost".into(),
-        )),
-        false => Ok(false),
+        let problem = "its machine was gone already; what was written last may be lost";
+        return Err(LifecycleError::Supervisor(problem.into()));
     }
+    Ok(false)
 }
 
 /// Deletes a workspace, whatever runs in it.
@@ -119,21 +118,9 @@ pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
 /// # Errors
 /// [`LifecycleError`]; [`WorkspaceError::Gone`] if somebody else did.
 pub fn delete(directory: &Directory) -> Result<(), LifecycleError> {
-    let deadline = Instant::now() + LOCK_MAX;
-    loop {
-        match control::order(directory, &Order::Delete) {
-            Ok(Answer::Done) => return Ok(()),
-            Ok(Answer::Failed(problem)) => return Err(LifecycleError::Supervisor(problem)),
-            Ok(_) | Err(OrderError::Nobody(_) | OrderError::Lost(_)) => {}
-        }
-        match Workspace::open(directory, Duration::ZERO) {
-            Ok(workspace) => return Ok(workspace.delete()?),
-            // It is being started, stopped or deleted: soon there is somebody to ask, or nobody.
-            Err(WorkspaceError::Busy(_)) if Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            Err(error) => return Err(error.into()),
-        }
+    match ask_or_take(directory, &Order::Delete)? {
+        Found::Answered => Ok(()),
+        Found::Taken(workspace) => Ok(workspace.delete()?),
     }
 }
 
@@ -142,21 +129,60 @@ pub fn delete(directory: &Directory) -> Result<(), LifecycleError> {
 /// # Errors
 /// [`LifecycleError::State`] if it runs, or is being made.
 pub fn claim(directory: &Directory) -> Result<Workspace, LifecycleError> {
-    match Workspace::open(directory, LOCK_MAX) {
-        Ok(workspace) if workspace.record().state == State::Creating => {
-            // Left by a creator that was killed; dropping it deletes it.
-            Err(WorkspaceError::Gone(directory.id().clone()).into())
-        }
-        Ok(workspace) => Ok(workspace),
-        Err(WorkspaceError::Busy(id)) => {
-            let state = directory.record()?.state;
-            match state {
-                State::Started { .. } | State::Creating => Err(LifecycleError::State { id, state }),
-                _ => Err(WorkspaceError::Busy(id).into()),
+    let deadline = Instant::now() + LOCK_MAX;
+    loop {
+        match take(directory) {
+            Err(LifecycleError::Workspace(WorkspaceError::Busy(id))) => {
+                let state = directory.record()?.state;
+                let runs = matches!(state, State::Started { .. }) && control::answers(directory);
+                if runs || state == State::Creating {
+                    return Err(LifecycleError::State { id, state });
+                }
+                // Somebody is starting or stopping it, or its machine is going.
+                if Instant::now() >= deadline {
+                    return Err(WorkspaceError::Busy(id).into());
+                }
             }
+            other => return other,
         }
-        Err(error) => Err(error.into()),
+        std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Who carries out what is wanted.
+enum Found {
+    /// The supervisor, which has done so.
+    Answered,
+    /// We do: nothing runs, and the workspace is ours.
+    Taken(Workspace),
+}
+
+/// Has the supervisor carry out `order`, or takes the workspace if there is none. Waits while it is
+/// being made, started, stopped or deleted: soon there is somebody to ask, or nobody.
+fn ask_or_take(directory: &Directory, order: &Order) -> Result<Found, LifecycleError> {
+    let deadline = Instant::now() + LOCK_MAX;
+    loop {
+        match control::order(directory, order) {
+            Ok(Answer::Done) => return Ok(Found::Answered),
+            Ok(Answer::Failed(problem)) => return Err(LifecycleError::Supervisor(problem)),
+            // None, one that is going, or one that does not know us: then its lock is not free either.
+            Ok(_) | Err(OrderError::Nobody(_) | OrderError::Lost(_)) => {}
+        }
+        match take(directory) {
+            Err(LifecycleError::Workspace(WorkspaceError::Busy(_))) if Instant::now() < deadline => {}
+            other => return other.map(Found::Taken),
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn take(directory: &Directory) -> Result<Workspace, LifecycleError> {
+    let workspace = Workspace::open(directory)?;
+    if workspace.record().state == State::Creating {
+        // Left by a creator that was killed; dropping it deletes it.
+        return Err(WorkspaceError::Gone(directory.id().clone()).into());
+    }
+    Ok(workspace)
 }
 
 /// The record of a workspace whose machine can be talked to.

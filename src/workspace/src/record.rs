@@ -268,3 +268,77 @@ impl Record {
         write().map_err(|source| RecordError::Io { path: path.clone(), source })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let digest = |byte| Digest::of(&[byte]);
+        Record {
+            version: VERSION,
+            id: WorkspaceId::random().unwrap(),
+            name: Some("name".parse().unwrap()),
+            labels: BTreeMap::from([("k".parse().unwrap(), "v".into())]),
+            environment: "pyro.local/x:1".parse().unwrap(),
+            manifest: digest(0),
+            diff_ids: vec![digest(1)],
+            seed: Some(SeedRecord {
+                mode: "m".into(),
+                origin_kind: "k".into(),
+                origin_ref: "r".into(),
+                entries: 1,
+                bytes: 2,
+                layer: digest(2),
+            }),
+            layers: vec![digest(2), digest(3)],
+            committed: vec![digest(4)],
+            snapshots: vec![SnapshotRecord {
+                name: "s".parse().unwrap(),
+                created_at: Timestamp::UNIX_EPOCH,
+                manifest: digest(5),
+                layers: vec![digest(6)],
+                bytes: 3,
+            }],
+            execution_mode: ExecutionMode::GuestVsock,
+            resources: Resources { vcpu_count: 1, mem_mib: 2, disk_mib: 3 },
+            network_policy: NetworkPolicy::Off,
+            ephemeral: false,
+            created_at: Timestamp::UNIX_EPOCH,
+            ttl_seconds: 4,
+            generation: 5,
+            state: State::Crashed { reason: "why".into() },
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_saved() {
+        let directory = tempfile::tempdir().unwrap();
+        record().save(directory.path()).unwrap();
+        let mut changed = record();
+        for state in [State::Creating, State::Started { build: "b".into() }, State::Stopped] {
+            changed.state = state;
+            changed.save(directory.path()).unwrap();
+            assert_eq!(Record::load(directory.path()).unwrap(), changed);
+        }
+    }
+
+    #[test]
+    fn everything_that_it_refers_to_is_needed() {
+        let needed: Vec<Digest> = record().needs().collect();
+        for byte in 0..7 {
+            assert!(needed.contains(&Digest::of(&[byte])), "{byte}");
+        }
+    }
+
+    #[test]
+    fn a_newer_record_is_refused_and_a_torn_one_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        fs::write(&path, format!("{{\"version\": {}, \"new\": true}}", VERSION + 1)).unwrap();
+        assert!(matches!(Record::load(directory.path()), Err(RecordError::Newer { .. })));
+        fs::write(&path, "{\"version\": 2, ").unwrap();
+        let error = Record::load(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("workspace.json is not a workspace record"), "{error}");
+    }
+}

@@ -12,7 +12,6 @@ use pyro_oci::{Digest, Image};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::time::Duration;
 
 /// File whose lock is held while names are compared and one is taken.
 const NAMES_LOCK: &str = ".names.lock";
@@ -108,16 +107,16 @@ impl Workspace {
         Ok(Self { record: directory.record()?, directory, lock })
     }
 
-    /// Takes the lock of a workspace of which nothing runs, waiting so long for whoever has it.
+    /// Takes the lock of a workspace of which nothing runs.
     ///
     /// # Errors
     /// [`WorkspaceError::Busy`] and [`WorkspaceError::Gone`], among others.
-    pub fn open(directory: &Directory, limit: Duration) -> Result<Self, WorkspaceError> {
+    pub(crate) fn open(directory: &Directory) -> Result<Self, WorkspaceError> {
         let gone = |error: WorkspaceError| match error.is_missing() {
             true => WorkspaceError::Gone(directory.id().clone()),
             false => error,
         };
-        let lock = directory.lock_for(limit).map_err(gone)?;
+        let lock = directory.lock().map_err(gone)?;
         Self::adopt(directory.clone(), lock.ok_or_else(|| WorkspaceError::Busy(directory.id().clone()))?)
     }
 

@@ -12,6 +12,8 @@
 
 mod follow;
 mod output;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use follow::{FollowError, follow};

@@ -68,8 +68,11 @@ impl Writer {
             }
         };
         failpoint::pass("journal.opened");
-        // Only a hint: wrong or missing, it costs the next command a few attempts.
-        let _ = fs::write(hint, record.sequence.to_string());
+        // Only a hint: wrong or missing, it costs the next command a few attempts. Always of one length:
+        // a file system waits for the disk when a file is cut.
+        let text = format!("{:020}", record.sequence);
+        let hint = File::options().write(true).create(true).truncate(false).open(hint);
+        let _ = hint.and_then(|file| file.write_all_at(text.as_bytes(), 0));
         Ok(Self { commands: commands.into(), record, segment: None, kept: VecDeque::new(), _held: held })
     }
 
