@@ -9,3 +9,4 @@ mod failures;
 mod limits;
 mod microvm;
 mod user;
+mod workspace;

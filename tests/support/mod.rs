@@ -11,6 +11,7 @@ pub mod delta;
 pub mod endurance;
 pub mod machine;
 pub mod process;
+pub mod workspaces;
 
 /// The environment that the tests run in: Debian's packages, as `images/build.sh` makes it.
 pub const ENVIRONMENT: &str = "pyro.local/test/debian:12";
@@ -31,7 +32,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: &Output) -> Self {
+    pub fn of(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -88,6 +89,28 @@ impl Pyro {
         let mut command = self.command(&["run"]);
         command.args(self.flags).args(flags).args([ENVIRONMENT, "--"]).args(words);
         command
+    }
+
+    /// `pyro workspace create FLAGS… ENVIRONMENT`.
+    pub fn create_command(&self, flags: &[&str]) -> Command {
+        let mut command = self.command(&["workspace", "create"]);
+        command.args(self.flags).args(flags).arg(ENVIRONMENT);
+        command
+    }
+
+    /// Creates a workspace.
+    pub fn create(&self, flags: &[&str]) -> Ran {
+        Ran::of(&self.create_command(flags).output().expect("pyro starts"))
+    }
+
+    /// The same images under another state directory, where there is nothing else.
+    pub fn apart(&self) -> (tempfile::TempDir, Self) {
+        let directory = tempfile::tempdir().expect("a directory for state");
+        for part in ["store", "cache", "VERSION"] {
+            std::os::unix::fs::symlink(self.home.join(part), directory.path().join(part)).expect("a link");
+        }
+        let pyro = Self { home: directory.path().into(), ..*self };
+        (directory, pyro)
     }
 
     /// Runs a command in a machine.

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A process that was seen, told apart from a later one with its number.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,17 +21,43 @@ impl Process {
         (!dead).then(|| Self { pid, parent: fields[1].parse().unwrap_or(0), started: fields[19].to_owned() })
     }
 
+    /// Kills it.
+    pub fn kill(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid.cast_signed()).expect("a process has a number");
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
+    }
+
     /// Whether it still runs.
     pub fn is_alive(&self) -> bool {
         Self::read(self.pid).is_some_and(|now| now.started == self.started)
     }
 }
 
+/// The process that has this among its arguments.
+pub fn with_argument(word: &str) -> Process {
+    let has = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|argument| argument == word.as_bytes())
+    };
+    pids().filter(has).find_map(Process::read).expect("a process with that argument")
+}
+
+/// The processes that have something open below `directory`.
+pub fn users_of(directory: &Path) -> Vec<Process> {
+    let uses = |pid: &u32| {
+        let links = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        links.filter_map(|link| fs::read_link(link.path()).ok()).any(|path| path.starts_with(directory))
+    };
+    pids().filter(uses).filter_map(Process::read).collect()
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// The processes under `pid`, at any depth.
 pub fn descendants(pid: u32) -> Vec<Process> {
-    let pids = fs::read_dir("/proc").unwrap().flatten();
-    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let mut rest: Vec<Process> = pids.filter_map(Process::read).collect();
+    let mut rest: Vec<Process> = pids().filter_map(Process::read).collect();
     let (mut found, mut next) = (Vec::new(), vec![pid]);
     while let Some(parent) = next.pop() {
         let (children, others) = rest.into_iter().partition(|process| process.parent == parent);

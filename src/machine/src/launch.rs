@@ -94,11 +94,12 @@ pub fn program() -> Result<PathBuf, LaunchError> {
 }
 
 /// Starts `program` as the machine of `spec`, and returns at once: whether the machine came up is
-/// what its agent says on the ready socket, and [`Machine::end`] otherwise.
+/// what its agent says on the ready socket, and [`Machine::end`] otherwise. The program keeps `held`
+/// open until nothing is left of the machine: a lock that must not be free before.
 ///
 /// # Errors
 /// [`LaunchError`]; nothing runs then.
-pub fn launch(program: &Path, spec: &Spec) -> Result<Machine, LaunchError> {
+pub fn launch(program: &Path, spec: &Spec, held: Option<OwnedFd>) -> Result<Machine, LaunchError> {
     let spawned = Report::stage("spawned");
     let (ours, theirs) = UnixStream::pair().map_err(LaunchError::Prepare)?;
     let complaint = memfd_create("pyro-machine", MemfdFlags::CLOEXEC)
@@ -108,7 +109,7 @@ pub fn launch(program: &Path, spec: &Spec) -> Result<Machine, LaunchError> {
         .env_clear()
         .current_dir("/")
         .stdin(OwnedFd::from(theirs))
-        .stdout(Stdio::null())
+        .stdout(held.map_or_else(Stdio::null, Stdio::from))
         .stderr(complaint.try_clone().map_err(LaunchError::Prepare)?)
         .spawn()
         .map_err(|source| LaunchError::Spawn { program: program.to_owned(), source })?;
@@ -301,7 +302,7 @@ mod tests {
     #[test]
     fn the_program_gets_the_spec_and_an_empty_environment() {
         let (directory, program) = script(r#"read line; echo "$line" > "${0%/*}/spec"; env > "${0%/*}/env""#);
-        let machine = launch(&program, &anything()).unwrap();
+        let machine = launch(&program, &anything(), None).unwrap();
         machine.wait(None).unwrap();
         let got = std::fs::read_to_string(directory.path().join("spec")).unwrap();
         assert_eq!(got, serde_json::to_string(&anything()).unwrap() + "\n");
@@ -314,7 +315,7 @@ mod tests {
         let end = End { reason: Reason::Guest, console: vec!["bye".into()], peak_kib: 1 };
         let line = String::from_utf8(Report::Ended(end.clone()).to_line()).unwrap();
         let (_directory, program) = script(&format!("read line; printf '%s' '{line}' >&0"));
-        let machine = launch(&program, &anything()).unwrap();
+        let machine = launch(&program, &anything(), None).unwrap();
         assert_eq!(machine.end(), end);
         assert_eq!(machine.stages()[0].name, "spawned");
     }
@@ -322,20 +323,20 @@ mod tests {
     #[test]
     fn a_program_that_only_complains_is_quoted() {
         let (_directory, program) = script("read line; echo 'libfoo.so: not found' >&2; exit 127");
-        let machine = launch(&program, &anything()).unwrap();
+        let machine = launch(&program, &anything(), None).unwrap();
         assert_eq!(machine.end().reason, Reason::Vanished("libfoo.so: not found".into()));
     }
 
     #[test]
     fn killing_reaches_a_program_that_watches_its_owner() {
         let (_directory, program) = script("read line; cat > /dev/null; echo gone >&2");
-        let machine = launch(&program, &anything()).unwrap();
+        let machine = launch(&program, &anything(), None).unwrap();
         assert_eq!(machine.kill().unwrap().reason, Reason::Vanished("gone".into()));
     }
 
     #[test]
     fn a_missing_program_is_named() {
-        let error = launch(Path::new("/nowhere/pyro-machine"), &anything()).unwrap_err();
+        let error = launch(Path::new("/nowhere/pyro-machine"), &anything(), None).unwrap_err();
         assert!(error.to_string().starts_with("start /nowhere/pyro-machine: "), "{error}");
     }
 

@@ -215,7 +215,8 @@ impl Store {
     }
 
     /// Keeps every blob in place until the guard is dropped. Who notes a digest for later use (a
-    /// workspace's record) holds this from before the look-up until after the note is durable.
+    /// workspace's record) holds this from before the look-up until after the note is written.
+    /// Holders do not wait for each other, so one process may hold it several times.
     ///
     /// # Errors
     /// When the lock file cannot be used.
@@ -408,7 +409,7 @@ impl Store {
     }
 
     pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut Names) -> T) -> Result<T, StoreError> {
-        let _lock = Lock::exclusive(&self.layout().join("index.lock"))?;
+        let _lock = Lock::exclusive(&self.layout().join("index.lock"), || {})?;
         let mut names = self.names()?;
         let result = change(&mut names);
         let bytes = serde_json::to_vec_pretty(&names).expect("plain JSON values serialize");
@@ -424,17 +425,33 @@ impl Store {
     }
 
     pub(crate) fn load(&self, name: &Name, reference: Reference) -> Result<Image, StoreError> {
-        let bytes = self.document(&reference, &name.digest)?;
+        Ok(Image { source: name.source(), ..self.read(&name.digest, reference)? })
+    }
+
+    /// The image with this manifest, complete, whatever `reference` is the name of now. Which documents
+    /// it was made from is not known then.
+    ///
+    /// # Errors
+    /// When something of it is missing or damaged.
+    pub fn image(&self, manifest: &Digest, reference: Reference) -> Result<Image, StoreError> {
+        self.read(manifest, reference)
+    }
+
+    fn read(&self, manifest_digest: &Digest, reference: Reference) -> Result<Image, StoreError> {
+        let bytes = self.document(&reference, manifest_digest)?;
         let unfit = |digest: Digest| move |error: ManifestError| damaged(&self.blob(&digest), error);
-        let Document::Manifest(manifest) = manifest::parse(&bytes).map_err(unfit(name.digest))? else {
-            return Err(damaged(&self.blob(&name.digest), "it is an index"));
+        let Document::Manifest(manifest) = manifest::parse(&bytes).map_err(unfit(*manifest_digest))? else {
+            return Err(damaged(&self.blob(manifest_digest), "it is an index"));
         };
         let config = self.document(&reference, &manifest.config.digest)?;
         let config = manifest::parse_config(&config).map_err(unfit(manifest.config.digest))?;
         let layers = manifest.layers.iter().map(|layer| Layer { diff_id: layer.digest, size: layer.size });
         let layers: Vec<Layer> = layers.collect();
         if layers.iter().map(|layer| layer.diff_id).ne(config.diff_ids.iter().copied()) {
-            return Err(damaged(&self.blob(&name.digest), "its layers are not the plain tars of its config"));
+            return Err(damaged(
+                &self.blob(manifest_digest),
+                "its layers are not the plain tars of its config",
+            ));
         }
         for layer in &layers {
             let path = self.blob(&layer.diff_id);
@@ -448,13 +465,13 @@ impl Store {
         }
         Ok(Image {
             reference,
-            manifest: name.digest,
+            manifest: *manifest_digest,
             config_digest: manifest.config.digest,
             layers,
             config: config.run,
             platform: config.platform,
             created: config.created,
-            source: name.source(),
+            source: None,
         })
     }
 

@@ -17,6 +17,14 @@ pub struct Name(String);
 #[error("{0:?} is not a valid name: names match {NAME_PATTERN}")]
 pub struct BadName(String);
 
+impl Name {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for Name {
     type Err = BadName;
 

@@ -1,30 +1,32 @@
 //! What workspaces need of the store.
 
+use crate::directory::{Directory, WorkspaceError};
 use crate::home::Home;
-use crate::record::{Record, RecordError};
+use crate::record::Record;
 use pyro_oci::Digest;
-use std::fs;
-use std::io;
+
+/// The records of all workspaces, oldest first.
+///
+/// # Errors
+/// When one cannot be read: then nobody knows what its workspace needs.
+pub fn records(home: &Home) -> Result<Vec<Record>, WorkspaceError> {
+    let mut records = Vec::new();
+    for directory in Directory::all(home).map_err(WorkspaceError::at(&home.workspaces()))? {
+        match directory.record() {
+            Ok(record) => records.push(record),
+            // Being made or deleted.
+            Err(WorkspaceError::Gone(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    records.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
+    Ok(records)
+}
 
 /// Manifests and layers of every workspace, for [`pyro_oci::Sweep::prune`].
 ///
 /// # Errors
-/// When a record cannot be read: then nobody knows what its workspace needs, and nothing may go.
-pub fn in_use(home: &Home) -> Result<Vec<Digest>, RecordError> {
-    let directory = home.workspaces();
-    let unlisted = |source| RecordError::Io { path: directory.clone(), source };
-    let mut needed = Vec::new();
-    for entry in fs::read_dir(&directory).map_err(unlisted)? {
-        match Record::load(&entry.map_err(unlisted)?.path()) {
-            Ok(record) => {
-                needed.push(record.manifest);
-                needed.extend(record.diff_ids);
-                needed.extend(record.delta);
-            }
-            // Being made or deleted.
-            Err(RecordError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(needed)
+/// As [`records`]; then nothing may go.
+pub fn in_use(home: &Home) -> Result<Vec<Digest>, WorkspaceError> {
+    Ok(records(home)?.iter().flat_map(Record::needs).collect())
 }

@@ -1,19 +1,22 @@
 //! A running machine: started for a workspace, ready when its agent says so.
 
 use crate::agent::Agent;
+use crate::directory::WorkspaceError;
 use crate::home::Home;
 use crate::program::{self, ProgramError};
-use crate::record::ExecutionMode;
+use crate::record::{ExecutionMode, State};
 use crate::session::{Patient, Session, SessionError, listen};
-use crate::until::{Until, Woken};
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::until::{Cancel, Until, Woken};
+use crate::workspace::Workspace;
 use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
 use pyro_machine::report::{Confinement, End, Reason};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
-use pyro_oci::{DiskError, Image, LayerDisk, UnpackError};
+use pyro_oci::{DiskError, Image, LayerDisk, StoreError, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -24,6 +27,9 @@ use std::time::{Duration, Instant};
 /// hundred times as long as a real one, and a guest that cannot start at all is noticed much sooner.
 pub const BOOT_MAX: Duration = Duration::from_secs(60);
 
+/// How long a machine may take to write out everything. A disk may be slow and memory large.
+const FLUSH_MAX: Duration = Duration::from_secs(60);
+
 /// Host name in a machine.
 const HOSTNAME: &str = "pyro";
 
@@ -33,6 +39,9 @@ pub enum StartError {
     /// The agent's program.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The store of images.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The image's disk.
     #[error("the image's disk cannot be made: {0}")]
     Disk(#[from] DiskError),
@@ -45,6 +54,9 @@ pub enum StartError {
     /// The machine's process, or the machine itself.
     #[error(transparent)]
     Launch(#[from] LaunchError),
+    /// The workspace's directory.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
     /// A socket or a wait.
     #[error("waiting for the machine: {0}")]
     Wait(#[from] io::Error),
@@ -101,6 +113,74 @@ impl StartError {
     }
 }
 
+/// Why a machine did not come up, told from one process to another.
+#[derive(Clone, Debug, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct NotStarted {
+    /// In words.
+    pub message: String,
+    /// Where to look.
+    pub cause: Cause,
+}
+
+/// Where the cause of a [`NotStarted`] lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// There is no guest kernel.
+    Firmware,
+    /// This host runs no microVM: see [`StartError::is_of_the_host`].
+    Host,
+    /// This workspace or its image.
+    Workspace,
+    /// Its supervisor went away.
+    Vanished,
+    /// The user had enough.
+    Cancelled,
+}
+
+impl From<&StartError> for NotStarted {
+    fn from(error: &StartError) -> Self {
+        let cause = match error {
+            StartError::Firmware(_) => Cause::Firmware,
+            StartError::Cancelled => Cause::Cancelled,
+            _ if error.is_of_the_host() => Cause::Host,
+            _ => Cause::Workspace,
+        };
+        Self { message: error.to_string(), cause }
+    }
+}
+
+impl NotStarted {
+    /// Because of something in this workspace.
+    pub(crate) fn here(error: &dyn std::fmt::Display) -> Self {
+        Self { message: error.to_string(), cause: Cause::Workspace }
+    }
+
+    /// Because the user had enough.
+    pub(crate) fn cancelled() -> Self {
+        Self { message: "interrupted".into(), cause: Cause::Cancelled }
+    }
+
+    /// Because its supervisor went away.
+    pub(crate) fn vanished(error: &dyn std::fmt::Display) -> Self {
+        Self { message: format!("the workspace's supervisor went away: {error}"), cause: Cause::Vanished }
+    }
+
+    /// With the last words of a supervisor that went away.
+    pub(crate) fn or_last_words(mut self, words: impl FnOnce() -> Vec<String>) -> Self {
+        if self.cause == Cause::Vanished {
+            words().iter().for_each(|line| self.message += &format!("\n  {line}"));
+        }
+        self
+    }
+
+    /// Whether a machine of namespaces may do instead, where the user allows it.
+    #[must_use]
+    pub const fn is_of_the_host(&self) -> bool {
+        matches!(self.cause, Cause::Firmware | Cause::Host)
+    }
+}
+
 /// Console lines as part of a message.
 fn console_tail(lines: &[String]) -> String {
     if lines.is_empty() {
@@ -130,14 +210,15 @@ impl Running {
         workspace: Workspace,
         until: Until<'_>,
     ) -> Result<Self, StartError> {
-        let run_dir = workspace.run_dir();
-        let listener = listen(&run_dir, READY_SOCKET)?;
+        workspace.clear_run_dir()?;
+        let listener = listen(&workspace.directory().run_dir(), READY_SOCKET)?;
         let spec = spec(home, image, &workspace)?;
-        let machine = launch::launch(&launch::program()?, &spec)?;
+        // The workspace is not free before its machine is gone, even if we are killed.
+        let machine = launch::launch(&launch::program()?, &spec, Some(workspace.share_lock()?.into()))?;
         let mut running = Self { machine, workspace, steps: Vec::new() };
         let boot = Instant::now() + BOOT_MAX;
         let until = Until { deadline: Some(until.deadline.map_or(boot, |at| at.min(boot))), ..until };
-        let console = running.workspace.console();
+        let console = running.workspace.directory().console();
         running.steps = await_ready(&running.machine, &console, &listener, until)?.steps;
         Ok(running)
     }
@@ -171,13 +252,13 @@ impl Running {
     /// # Errors
     /// [`SessionError::Connect`].
     pub fn exec(&self, exec: Exec) -> Result<Session, SessionError> {
-        Session::start(&self.workspace.run_dir(), AGENT_SOCKET, exec)
+        Session::start(&self.workspace.directory().run_dir(), AGENT_SOCKET, exec)
     }
 
     /// Its agent, for everything that is no command.
     #[must_use]
     pub fn agent(&self) -> Agent {
-        Agent::at(&self.workspace.run_dir())
+        Agent::at(&self.workspace.directory().run_dir())
     }
 
     /// Kills the machine and deletes the workspace.
@@ -189,6 +270,46 @@ impl Running {
         self.workspace.delete()
     }
 
+    /// Kills the machine, and keeps the workspace in `state`.
+    ///
+    /// # Errors
+    /// [`WorkspaceError`] when that cannot be recorded.
+    pub(crate) fn stop(self, state: State) -> Result<(), WorkspaceError> {
+        let Self { machine, mut workspace, .. } = self;
+        drop(machine);
+        workspace.change(|record| record.state = state)?;
+        workspace.clear_run_dir()?;
+        drop(workspace.release());
+        Ok(())
+    }
+
+    /// Records the state of the machine.
+    pub(crate) fn settle(&mut self, state: State) -> Result<(), WorkspaceError> {
+        self.workspace.change(|record| record.state = state)
+    }
+
+    /// Writes out everything that was written in the machine.
+    ///
+    /// # Errors
+    /// In words, when that is not sure.
+    pub(crate) fn flush(&self) -> Result<(), String> {
+        match self.execution_mode() {
+            // Its files are ours.
+            ExecutionMode::HostCompat => File::open(self.workspace.generation().writable())
+                .and_then(|directory| Ok(rustix::fs::syncfs(directory)?))
+                .map_err(|error| error.to_string()),
+            ExecutionMode::GuestVsock => self.flush_guest(),
+        }
+    }
+
+    fn flush_guest(&self) -> Result<(), String> {
+        let cancel = Cancel::new().map_err(|error| error.to_string())?;
+        let until = Until { deadline: Some(Instant::now() + FLUSH_MAX), cancel: &cancel };
+        let exec = Exec { argv: vec![b"sync".to_vec().into()], ..Exec::default() };
+        let ended = self.exec(exec).and_then(|session| session.wait(until, |_, _| Ok(())));
+        ended.map(|_| ()).map_err(|error| error.to_string())
+    }
+
     /// How the machine ended, and the last lines of its console.
     #[must_use]
     pub fn last_words(&self) -> String {
@@ -196,7 +317,7 @@ impl Running {
     }
 
     fn console(&self) -> Vec<String> {
-        launch::console_tail(&self.workspace.console())
+        launch::console_tail(&self.workspace.directory().console())
     }
 }
 
@@ -237,20 +358,22 @@ fn await_ready(
 
 fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, StartError> {
     let resources = workspace.record().resources;
-    let delta = &workspace.record().delta;
+    let above = &workspace.record().layers;
     let cache = home.cache();
+    // While the disk or tree is made; what is made stays, since the workspace's record names it.
+    let _held = home.store().hold()?;
     Ok(match workspace.record().execution_mode {
         ExecutionMode::GuestVsock => {
             // The places of the first two are fixed, and the agent looks whether there is a third.
             let writable = Disk {
-                path: workspace.upper(),
+                path: workspace.generation().upper(),
                 format: DiskFormat::Raw,
                 read_only: false,
                 parts: Vec::new(),
             };
             let mut disks = vec![layers(home.store().disk(image)?), writable];
-            if !delta.is_empty() {
-                disks.push(layers(home.store().delta(delta)?));
+            if !above.is_empty() {
+                disks.push(layers(home.store().delta(above)?));
             }
             Spec::MicroVm(MicroVm {
                 vcpus: resources.vcpu_count,
@@ -258,23 +381,23 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
                 kernel: firmware::find(home.path())?,
                 agent_disk: program::disk(&cache)?,
                 disks,
-                run_dir: workspace.run_dir(),
-                console: workspace.console(),
+                run_dir: workspace.directory().run_dir(),
+                console: workspace.directory().console(),
                 hostname: HOSTNAME.into(),
             })
         }
         ExecutionMode::HostCompat => {
             let mut lower = vec![home.store().tree(image)?];
-            lower.extend(home.store().delta_trees(delta)?);
+            lower.extend(home.store().delta_trees(above)?);
             lower.reverse();
             Spec::Namespaces(Namespaces {
                 agent: program::file(&cache)?,
                 lower,
-                writable: workspace.writable(),
+                writable: workspace.generation().writable(),
                 mem_mib: resources.mem_mib,
                 vcpus: resources.vcpu_count,
-                run_dir: workspace.run_dir(),
-                console: workspace.console(),
+                run_dir: workspace.directory().run_dir(),
+                console: workspace.directory().console(),
                 hostname: HOSTNAME.into(),
             })
         }
@@ -305,7 +428,7 @@ pub fn probe(home: &Home, until: Until<'_>) -> Result<Probed, StartError> {
         hostname: HOSTNAME.into(),
     });
     let clock = Instant::now();
-    let machine = launch::launch(&launch::program()?, &spec)?;
+    let machine = launch::launch(&launch::program()?, &spec, None)?;
     let ready = await_ready(&machine, &console, &listener, until)?;
     let took = clock.elapsed();
     Ok(Probed { took, confinement: machine.confinement(), steps: ready.steps })

@@ -65,7 +65,11 @@ impl Session {
     /// # Errors
     /// [`SessionError::Connect`].
     pub fn start(run_dir: &Path, name: &str, exec: Exec) -> Result<Self, SessionError> {
-        let stream = connect(run_dir, name).map_err(SessionError::Connect)?;
+        Self::over(connect(run_dir, name).map_err(SessionError::Connect)?, exec)
+    }
+
+    /// Sends `exec` over a new connection to the agent.
+    pub(crate) fn over(stream: UnixStream, exec: Exec) -> Result<Self, SessionError> {
         match frame::write(&stream, &Request::Exec(exec)) {
             Ok(()) => Ok(Self { stream }),
             Err(FrameError::Io(error)) => Err(SessionError::Connect(error)),
@@ -81,6 +85,15 @@ impl Session {
         Ok(InputWriter { stream: self.stream.try_clone().map_err(SessionError::Connect)? })
     }
 
+    /// Waits until the command runs. To be called before [`Session::wait`], or not at all.
+    pub(crate) fn started(&mut self, until: Until<'_>) -> Result<(), SessionError> {
+        match (Patient { stream: &self.stream, until, ended: None }).reply()? {
+            Reply::Started { .. } => Ok(()),
+            Reply::Failed(failure) => Err(SessionError::Failed(failure)),
+            _ => Err(SessionError::Confused),
+        }
+    }
+
     /// Passes output to `sink` as it comes, until the command has ended.
     ///
     /// # Errors
@@ -92,12 +105,7 @@ impl Session {
     ) -> Result<Ended, SessionError> {
         let mut reader = Patient { stream: &self.stream, until, ended: None };
         loop {
-            let reply = frame::read(&mut reader).map_err(|error| match reader.ended.take() {
-                Some(Woken::Cancelled) => SessionError::Cancelled,
-                Some(_) => SessionError::Unresponsive,
-                None => SessionError::Lost(error),
-            })?;
-            match reply {
+            match reader.reply()? {
                 Reply::Started { .. } => {}
                 Reply::Stdout(bytes) => sink(Stream::Stdout, &bytes).map_err(SessionError::Output)?,
                 Reply::Stderr(bytes) => sink(Stream::Stderr, &bytes).map_err(SessionError::Output)?,
@@ -150,6 +158,16 @@ pub(crate) struct Patient<'a, S> {
     pub stream: S,
     pub until: Until<'a>,
     pub ended: Option<Woken>,
+}
+
+impl<S: AsFd + Read> Patient<'_, S> {
+    fn reply(&mut self) -> Result<Reply, SessionError> {
+        frame::read(&mut *self).map_err(|error| match self.ended.take() {
+            Some(Woken::Cancelled) => SessionError::Cancelled,
+            Some(_) => SessionError::Unresponsive,
+            None => SessionError::Lost(error),
+        })
+    }
 }
 
 impl<S: AsFd + Read> Read for Patient<'_, S> {

@@ -1,102 +1,140 @@
-//! A workspace on disk: its directory, its lock, its record, its writable layer.
-//!
-//! ```text
-//! workspaces/<id>/
-//!   workspace.json   the record
-//!   lock             held (flock) by the process that answers for the workspace
-//!   upper.img        the writable disk of a microVM, or
-//!   writable/        the writable directory of a machine of namespaces
-//!   logs/            console.log
-//!   run/             sockets, while a machine runs
-//! ```
+//! A workspace that this process answers for: it holds the lock.
 
+use crate::directory::{Directory, Generation, WorkspaceError, make_directory, remove_all};
+use crate::failpoint;
 use crate::home::Home;
-use crate::id::WorkspaceId;
-use crate::record::{ExecutionMode, Record, RecordError, Resources, VERSION};
+use crate::id::{Name, WorkspaceId};
+use crate::lock;
+use crate::record::{ExecutionMode, NetworkPolicy, Record, Resources, SeedRecord, State, VERSION};
 use crate::upper;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Image};
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+
+/// File whose lock is held while names are compared and one is taken.
+const NAMES_LOCK: &str = ".names.lock";
 
 /// How to make a workspace.
 #[derive(Clone, Debug)]
 pub struct CreateSpec {
-    /// Layers on top of the image, lowest first; only ones that this program wrote.
-    pub delta: Vec<Digest>,
+    /// What it is called.
+    pub name: Option<Name>,
+    /// What is to be remembered of it.
+    pub labels: BTreeMap<Name, String>,
     /// What it may use.
     pub resources: Resources,
     /// How it runs.
     pub execution_mode: ExecutionMode,
+    /// Where its files come from.
+    pub seed: Option<SeedRecord>,
+    /// What is above the image's layers, lowest first.
+    pub layers: Vec<Digest>,
     /// Whether it goes with this process.
     pub ephemeral: bool,
     /// Seconds without activity after which it is deleted.
     pub ttl_seconds: u64,
 }
 
-/// Why a workspace could not be made or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum WorkspaceError {
-    /// A file or directory of the workspace.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its record.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
-/// A workspace that this process answers for. If it is ephemeral, dropping it deletes it.
+/// A workspace that this process answers for. Dropping it deletes it if it is ephemeral or was never
+/// started.
 #[derive(Debug)]
 pub struct Workspace {
-    directory: PathBuf,
+    directory: Directory,
     record: Record,
     /// Released last, when the directory is gone.
-    _lock: File,
+    lock: File,
 }
 
 impl Workspace {
-    /// Makes a workspace of `image`. No byte of a layer is read. A failure leaves nothing.
+    /// Makes a workspace of `image`. No byte of a layer is read. A failure leaves nothing, and no name
+    /// taken. The caller holds the store.
     ///
     /// # Errors
     /// [`WorkspaceError`].
     pub fn create(home: &Home, image: &Image, spec: &CreateSpec) -> Result<Self, WorkspaceError> {
-        let (id, lock) = claim(home)?;
-        let directory = home.workspaces().join(id.as_str());
-        let undo = Undo(&directory);
+        let names = spec.name.as_ref().map(|name| Names::reserve(home, name, None)).transpose()?;
+        let (directory, lock) = claim(home)?;
         let record = Record {
             version: VERSION,
-            id,
-            environment: image.reference.to_string(),
+            id: directory.id().clone(),
+            name: spec.name.clone(),
+            labels: spec.labels.clone(),
+            environment: image.reference.clone(),
             manifest: image.manifest,
             diff_ids: image.diff_ids(),
-            delta: spec.delta.clone(),
+            seed: spec.seed.clone(),
+            layers: spec.layers.clone(),
+            committed: Vec::new(),
+            snapshots: Vec::new(),
             execution_mode: spec.execution_mode,
             resources: spec.resources,
+            network_policy: NetworkPolicy::Off,
             ephemeral: spec.ephemeral,
             created_at: Timestamp::now(),
             ttl_seconds: spec.ttl_seconds,
+            generation: 0,
+            state: State::Creating,
         };
-        record.save(&directory)?;
-        for part in ["logs", "run"] {
-            make_directory(&directory.join(part))?;
+        // From here on dropping it removes everything.
+        let workspace = Self { directory, record, lock };
+        failpoint::pass("create.claimed");
+        workspace.furnish()?;
+        drop(names);
+        Ok(workspace)
+    }
+
+    fn furnish(&self) -> Result<(), WorkspaceError> {
+        let path = self.directory.path();
+        for name in ["record.lock", "activity"] {
+            let path = path.join(name);
+            File::create_new(&path).map_err(WorkspaceError::at(&path))?;
         }
-        match spec.execution_mode {
+        self.record.save(path)?;
+        for part in ["logs", "run", "gen"] {
+            make_directory(&path.join(part))?;
+        }
+        failpoint::pass("create.furnished");
+        self.generate(&self.generation())
+    }
+
+    /// Takes over a workspace whose lock this process was given with its record as it is now.
+    ///
+    /// # Errors
+    /// When there is no record that can be read.
+    pub(crate) fn adopt(directory: Directory, lock: File) -> Result<Self, WorkspaceError> {
+        Ok(Self { record: directory.record()?, directory, lock })
+    }
+
+    /// Takes the lock of a workspace of which nothing runs.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Busy`] and [`WorkspaceError::Gone`], among others.
+    pub(crate) fn open(directory: &Directory) -> Result<Self, WorkspaceError> {
+        let gone = |error: WorkspaceError| match error.is_missing() {
+            true => WorkspaceError::Gone(directory.id().clone()),
+            false => error,
+        };
+        let lock = directory.lock().map_err(gone)?;
+        Self::adopt(directory.clone(), lock.ok_or_else(|| WorkspaceError::Busy(directory.id().clone()))?)
+    }
+
+    /// Makes a generation: an empty writable layer and no history. What a crash left there is removed.
+    pub(crate) fn generate(&self, generation: &Generation) -> Result<(), WorkspaceError> {
+        remove_all(generation.path())?;
+        make_directory(generation.path())?;
+        make_directory(&generation.commands())?;
+        failpoint::pass("generation.made");
+        match self.record.execution_mode {
             ExecutionMode::GuestVsock => {
-                let path = directory.join("upper.img");
-                upper::create(&path, spec.resources.disk_mib)
-                    .map_err(|source| WorkspaceError::Io { path, source })?;
+                let path = generation.upper();
+                upper::create(&path, self.record.resources.disk_mib).map_err(WorkspaceError::at(&path))?;
             }
-            ExecutionMode::HostCompat => make_directory(&directory.join("writable"))?,
+            ExecutionMode::HostCompat => make_directory(&generation.writable())?,
         }
-        std::mem::forget(undo);
-        Ok(Self { directory, record, _lock: lock })
+        failpoint::pass("generation.filled");
+        Ok(())
     }
 
     /// What is recorded of it.
@@ -105,146 +143,115 @@ impl Workspace {
         &self.record
     }
 
-    /// The writable disk of a microVM.
+    /// Where it is.
     #[must_use]
-    pub fn upper(&self) -> PathBuf {
-        self.directory.join("upper.img")
+    pub const fn directory(&self) -> &Directory {
+        &self.directory
     }
 
-    /// The writable directory of a machine of namespaces.
+    /// The live generation.
     #[must_use]
-    pub fn writable(&self) -> PathBuf {
-        self.directory.join("writable")
+    pub fn generation(&self) -> Generation {
+        self.directory.generation(self.record.generation)
     }
 
-    /// Where its sockets are while a machine runs.
-    #[must_use]
-    pub fn run_dir(&self) -> PathBuf {
-        self.directory.join("run")
+    /// The lock, for a process that shares it: it is free when both are done with it.
+    pub(crate) fn share_lock(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 
-    /// The console of its machine.
-    #[must_use]
-    pub fn console(&self) -> PathBuf {
-        self.directory.join("logs/console.log")
+    /// Changes the record.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Record)) -> Result<(), WorkspaceError> {
+        self.record = self.directory.edit(|record| {
+            change(record);
+            Ok::<_, WorkspaceError>(())
+        })?;
+        Ok(())
+    }
+
+    /// Removes what a machine that is gone left in its directory for sockets.
+    pub(crate) fn clear_run_dir(&self) -> Result<(), WorkspaceError> {
+        let path = self.directory.run_dir();
+        remove_all(&path)?;
+        make_directory(&path)
+    }
+
+    /// Lets go of it: others may answer for it now.
+    pub fn release(mut self) -> Directory {
+        // Whatever it was: it is no longer ours to delete.
+        self.record.ephemeral = false;
+        self.record.state = State::Stopped;
+        self.directory.clone()
     }
 
     /// Removes it from the disk. Nothing of it may run.
     ///
     /// # Errors
     /// [`WorkspaceError::Io`] with the first path that could not be removed.
-    pub fn delete(mut self) -> Result<(), WorkspaceError> {
-        self.record.ephemeral = false;
-        remove(&self.directory)
+    pub fn delete(self) -> Result<(), WorkspaceError> {
+        let directory = self.directory.clone();
+        directory.remove()?;
+        drop(self.release());
+        Ok(())
     }
 }
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        if self.record.ephemeral
-            && let Err(error) = remove(&self.directory)
+        if (self.record.ephemeral || self.record.state == State::Creating)
+            && let Err(error) = self.directory.remove()
         {
             tracing::warn!(%error, "a workspace's directory stays behind; the next command removes it");
         }
     }
 }
 
-/// Deletes ephemeral workspaces whose process is gone (it was killed), and directories that a
-/// killed `create` left without a record. Returns how many.
-pub fn reap(home: &Home) -> usize {
-    let Ok(entries) = fs::read_dir(home.workspaces()) else { return 0 };
-    let orphaned = |directory: &Path| match Record::load(directory) {
-        Ok(record) => record.ephemeral,
-        Err(RecordError::Io { source, .. }) => source.kind() == io::ErrorKind::NotFound,
-        Err(RecordError::Malformed { .. } | RecordError::Newer { .. }) => false,
-    };
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|directory| {
-            // The lock is taken before the record is read: its owner writes the record under it.
-            let Ok(Some(_lock)) = lock(directory) else { return false };
-            orphaned(directory) && remove(directory).is_ok()
-        })
-        .count()
+/// The names of all workspaces: nobody else takes one.
+pub(crate) struct Names {
+    _lock: File,
+}
+
+impl Names {
+    /// Waits until nobody else takes a name, and sees that no workspace but `own` has this one.
+    pub(crate) fn reserve(
+        home: &Home,
+        name: &Name,
+        own: Option<&WorkspaceId>,
+    ) -> Result<Self, WorkspaceError> {
+        let path = home.workspaces().join(NAMES_LOCK);
+        let lock = lock::wait(&path).map_err(WorkspaceError::at(&path))?;
+        let all = Directory::all(home).map_err(WorkspaceError::at(&home.workspaces()))?;
+        for directory in all {
+            // One that cannot be read has no name that anybody could use.
+            if let Ok(record) = directory.record()
+                && record.name.as_ref() == Some(name)
+                && own != Some(&record.id)
+            {
+                return Err(WorkspaceError::NameTaken { name: name.to_string(), id: record.id });
+            }
+        }
+        Ok(Self { _lock: lock })
+    }
 }
 
 /// Makes a directory under a new identity and takes its lock.
-fn claim(home: &Home) -> Result<(WorkspaceId, File), WorkspaceError> {
+fn claim(home: &Home) -> Result<(Directory, File), WorkspaceError> {
     loop {
-        let id = WorkspaceId::random()
-            .map_err(|source| WorkspaceError::Io { path: "random bytes".into(), source })?;
-        let directory = home.workspaces().join(id.as_str());
-        make_directory(&directory)?;
-        // Between the two, another process may have taken the directory for an orphan: then it
-        // is gone, or going, and this one takes another identity.
-        match lock(&directory) {
-            Ok(Some(lock)) => return Ok((id, lock)),
+        let id = WorkspaceId::random().map_err(WorkspaceError::at("random bytes".as_ref()))?;
+        let directory = Directory::of(home, &id);
+        make_directory(directory.path())?;
+        failpoint::pass("create.directory");
+        // Between the two, another process may have taken the directory for an orphan: then it is
+        // gone, or going, and this one takes another identity.
+        let path = directory.path().join("lock");
+        match lock::make(&path) {
+            Ok(Some(lock)) => return Ok((directory, lock)),
             Ok(None) => {}
-            Err(WorkspaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                let _ = remove(&directory);
-                return Err(error);
+                let _ = directory.remove();
+                return Err(WorkspaceError::at(&path)(error));
             }
         }
-    }
-}
-
-/// Takes the lock of the workspace in `directory`; `None` if another process has it.
-fn lock(directory: &Path) -> Result<Option<File>, WorkspaceError> {
-    let path = directory.join("lock");
-    let io_error = |source| WorkspaceError::Io { path: path.clone(), source };
-    let file = File::options().create(true).append(true).open(&path).map_err(io_error)?;
-    match file.try_lock() {
-        // A lock on a file that was deleted meanwhile is no lock.
-        Ok(()) => Ok((file.metadata().map_err(io_error)?.nlink() > 0).then_some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(io_error(source)),
-    }
-}
-
-fn make_directory(path: &Path) -> Result<(), WorkspaceError> {
-    DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .map_err(|source| WorkspaceError::Io { path: path.into(), source })
-}
-
-/// Removes a directory of ours with all that a machine left in it.
-fn remove(directory: &Path) -> Result<(), WorkspaceError> {
-    let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    let removed = match fs::remove_dir_all(directory) {
-        // In a machine of namespaces root may well have closed directories to itself.
-        Err(error) if denied(&error) => {
-            open_up(directory);
-            fs::remove_dir_all(directory)
-        }
-        other => other,
-    };
-    match removed {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(WorkspaceError::Io { path: directory.into(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Lets the owner into every directory at and below `directory`; follows no link.
-fn open_up(directory: &Path) {
-    let _ = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
-    let Ok(entries) = fs::read_dir(directory) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
-        }
-    }
-}
-
-/// Removes a half-made directory when `create` fails.
-struct Undo<'a>(&'a Path);
-
-impl Drop for Undo<'_> {
-    fn drop(&mut self) {
-        let _ = remove(self.0);
     }
 }

@@ -152,7 +152,9 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     // `userxattr`: an ordinary user may not write `trusted` attributes, nor may root of a user
     // namespace, which the agent is, read them.
     // What the last machine on this layer left, since it did not wait for the disk.
-    let _ = rustix::fs::rmdir(spec.writable.join("work/work/incompat/volatile"));
+    let volatile = spec.writable.join("work/work/incompat/volatile");
+    let _ = rustix::fs::unlink(volatile.join("dirty"));
+    let _ = rustix::fs::rmdir(volatile);
     let options = format!(
         "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile,userxattr",
         by_number(&upper),

@@ -238,7 +238,7 @@ fn a_start_that_fails_says_which_step() {
             spoil(&mut spec, nowhere.clone());
             // The socket of the attempt before.
             let _ = fs::remove_file(good.run_dir.join(pyro_machine::spec::AGENT_SOCKET));
-            let end = launch::launch(&program, &Spec::Namespaces(spec)).unwrap().end();
+            let end = launch::launch(&program, &Spec::Namespaces(spec), None).unwrap().end();
             let Reason::NotStarted(failure) = &end.reason else { panic!("{end}") };
             assert!(failure.reason.contains("No such file or directory"), "{end}");
         }

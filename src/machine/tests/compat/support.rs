@@ -81,7 +81,7 @@ impl Machine {
         let listener = UnixListener::bind(spec.run_dir.join(READY_SOCKET)).unwrap();
         let launched = {
             let _alone = alone();
-            launch::launch(&program(owner, directory.path()), &Spec::Namespaces(spec)).unwrap()
+            launch::launch(&program(owner, directory.path()), &Spec::Namespaces(spec), None).unwrap()
         };
         let ready = await_ready(&listener, &launched)
             .unwrap_or_else(|| panic!("a machine of {owner:?} did not start: {}", launched.end()));

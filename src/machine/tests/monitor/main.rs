@@ -65,7 +65,7 @@ impl Site {
 
     fn launch(&self) -> Machine {
         let program = Path::new(env!("CARGO_BIN_EXE_pyro-machine"));
-        launch::launch(program, &Spec::MicroVm(self.spec.clone())).unwrap()
+        launch::launch(program, &Spec::MicroVm(self.spec.clone()), None).unwrap()
     }
 
     fn end(&self) -> End {

@@ -1,6 +1,7 @@
 //! What every command starts from: the state directory, the configuration, signals.
 
 use super::error::CliError;
+use super::exit::Exit;
 use super::output::Output;
 use super::signals::Signals;
 use crate::config::{Config, project_file};
@@ -49,6 +50,14 @@ impl Context {
         Home::open(&self.home).map_err(|error| {
             CliError::new("home", error).hint("choose another state directory with --home DIR or PYRO_HOME")
         })
+    }
+
+    /// The same error, unless it is the consequence of a signal.
+    pub fn interrupted(&self, error: CliError) -> CliError {
+        match self.signals.caught() {
+            Some(signal) => CliError::new("interrupted", "interrupted").exit(Exit::Interrupted(signal)),
+            None => error,
+        }
     }
 
     /// Path of the state directory, which may not be there yet.

@@ -3,9 +3,9 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::run::{MachineArgs, until_signal, variables};
-use super::start::{Start, environment, start};
-use pyro_workspace::{Cancel, Exec, Status, Stream, Until};
+use super::run::{MachineArgs, until_signal};
+use super::start::{Start, environment, ephemeral, start_here};
+use pyro_workspace::{Cancel, Exec, Stream, Until, exit_code, variables};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let out = context.out;
     let resources = args.machine.resources(context)?;
     let home = context.home()?;
-    let image = environment(context, &home, ENVIRONMENT)?;
+    let (image, held) = environment(context, &home, ENVIRONMENT)?;
     let mut steps = Vec::new();
     let mut step = |name, took: Duration| {
         let duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0;
@@ -60,17 +60,17 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let armed = until_signal(context, &cancel);
     let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
     let allow_host_compat = args.machine.allow_host_compat;
-    let request = Start { image: &image, resources, ttl_seconds: TTL.as_secs(), until, allow_host_compat };
-    let started = start(context, &home, &request)?;
+    let spec = ephemeral(resources, TTL.as_secs());
+    let started = start_here(context, &home, held, &Start { image: &image, spec, until, allow_host_compat })?;
     step("create", started.created_in);
     step("start", started.booted_in);
-    let running = started.running;
+    let running = started.machine;
     let execution_mode = running.execution_mode().as_str();
 
     let clock = Instant::now();
     let exec = Exec {
         argv: ["git", "--version"].map(|word| word.as_bytes().to_vec().into()).to_vec(),
-        env: variables(&image, &[], false),
+        env: variables(&image.config, &[], false),
         timeout_ms: Some(30_000),
         ..Exec::default()
     };
@@ -91,10 +91,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     drop(armed);
     step("delete", clock.elapsed());
 
-    let exit_code = match ended.status {
-        Status::Exited(code) => code,
-        Status::Signaled(signal) => 128_u8.saturating_add(signal),
-    };
+    let exit_code = exit_code(&ended);
     let output = String::from_utf8_lossy(&output).into_owned();
     if exit_code != 0 {
         return Err(CliError::new("exec", format_args!("git --version ended with status {exit_code}")));

@@ -11,7 +11,9 @@ mod progress;
 mod run;
 mod signals;
 mod start;
+mod streams;
 mod terminal;
+mod workspace;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use context::Context;
@@ -53,6 +55,11 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Environments: list, pull, inspect, prune, import, export, remove
     Env(env::EnvArgs),
+    /// Workspaces: create, list, status, update, start, stop, delete, exec, logs
+    Workspace(workspace::WorkspaceArgs),
+    /// Answer for a workspace while its machine runs; started by pyro itself
+    #[command(hide = true)]
+    Supervisor(workspace::SupervisorArgs),
     /// Print a completion script for a shell
     Completion(CompletionArgs),
 }
@@ -72,6 +79,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
         Err(error) => return refuse(&args, &error),
     };
     start_log();
+    if let Ok(place) = std::env::var("PYRO_FAILPOINT") {
+        pyro_workspace::failpoint::arm(&place);
+    }
     let out = Output::new(cli.global.json);
     match dispatch(cli, out) {
         Ok(exit) => exit,
@@ -87,6 +97,8 @@ fn dispatch(cli: Cli, out: Output) -> Result<Exit, CliError> {
         Command::Doctor(args) => doctor::run(&context(cli.global.home)?, &args),
         Command::Demo(args) => demo::run(&context(cli.global.home)?, &args),
         Command::Env(args) => env::run(&context(cli.global.home)?, args),
+        Command::Workspace(args) => workspace::run(&context(cli.global.home)?, args),
+        Command::Supervisor(args) => workspace::supervisor(&args),
         Command::Completion(args) => {
             let mut script = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "pyro", &mut script);

@@ -68,7 +68,9 @@ impl Output {
 
     /// A note for the reader, one line on stderr.
     pub fn note(self, text: impl std::fmt::Display) {
-        eprintln!("{text}");
+        // In one piece, also where stderr is not buffered.
+        let line = format!("{text}\n");
+        eprint!("{line}");
     }
 }
 

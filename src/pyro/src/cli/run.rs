@@ -4,22 +4,17 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
-use super::signals::{Armed, Signals};
-use super::start::{Start, environment, start};
-use super::terminal::{RawTerminal, window};
-use pyro_oci::Image;
+use super::signals::Armed;
+use super::start::{Start, environment, ephemeral, start_here};
+use super::streams::{Kept, Wanted, connect, milliseconds, words};
+use super::terminal::window;
 use pyro_workspace::{
-    Bytes, Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, Session, SessionError, Status,
-    Stream, Until,
+    Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, SessionError, Stream, Until, exit_code,
+    failure_code, variables,
 };
 use serde::Serialize;
-use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
-
-/// Most output of each stream that `--json` keeps; the rest is counted.
-const KEPT_MAX: usize = 8 << 20;
 
 /// How much longer than the agent's own limit pyro waits for its word before it gives the machine up.
 const GRACE: Duration = Duration::from_secs(10);
@@ -44,12 +39,8 @@ pub struct RunArgs {
     /// Directory to run in, made if it is missing [default: the image's]
     #[arg(long, value_name = "DIR", value_parser = absolute)]
     workdir: Option<String>,
-    /// Pass standard input to the command
-    #[arg(short, long)]
-    interactive: bool,
-    /// Give the command a terminal
-    #[arg(short, long, conflicts_with = "json")]
-    tty: bool,
+    #[command(flatten)]
+    wanted: Wanted,
     /// The command
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<std::ffi::OsString>,
@@ -72,8 +63,8 @@ pub struct MachineArgs {
     pub allow_host_compat: bool,
 }
 
-/// Size of the writable disk of `pyro run`, MiB. It is sparse, and goes with the machine.
-const DISK_MIB: u32 = 8192;
+/// Size of a writable disk unless something else is said, MiB. It is sparse.
+pub const DISK_MIB: u32 = 8192;
 
 impl MachineArgs {
     /// The resources of a machine: flags, then files, then the built-in defaults.
@@ -103,16 +94,6 @@ struct Report<'a> {
     stderr: Kept,
 }
 
-/// The beginning of a stream.
-#[derive(Serialize)]
-struct Kept {
-    text: String,
-    bytes: u64,
-    truncated: bool,
-    #[serde(skip)]
-    raw: Vec<u8>,
-}
-
 /// Runs `pyro run`.
 pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let out = context.out;
@@ -125,29 +106,29 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let home = context.home().map_err(failed)?;
     let name = args.environment;
-    let image = environment(context, &home, &name).map_err(failed)?;
+    let (image, held) = environment(context, &home, &name).map_err(failed)?;
     let cancel = Cancel::new()?;
     let armed = until_signal(context, &cancel);
     let until = Until { deadline: Some(started + Duration::from_secs(ttl)), cancel: &cancel };
 
     let allow_host_compat = args.machine.allow_host_compat;
-    let request = Start { image: &image, resources, ttl_seconds: ttl, until, allow_host_compat };
-    let running =
-        start(context, &home, &request).map_err(|error| interrupted(context, failed(error)))?.running;
+    let spec = ephemeral(resources, ttl);
+    let machine = start_here(context, &home, held, &Start { image: &image, spec, until, allow_host_compat });
+    let running = machine.map_err(|error| context.interrupted(failed(error)))?.machine;
     let mode = running.execution_mode().as_str();
 
     let exec = Exec {
-        argv: args.command.into_iter().map(|word| word.into_vec().into()).collect(),
-        env: variables(&image, &args.env, args.tty),
+        argv: words(args.command),
+        env: variables(&image.config, &args.env, args.wanted.tty),
         cwd: args.workdir.unwrap_or_else(|| image.config.working_dir.clone()).into_bytes().into(),
         create_cwd: true,
         user: image.config.user.clone(),
-        stdin: args.interactive,
-        tty: args.tty.then(window),
-        timeout_ms: Some(timeout.as_millis().try_into().unwrap_or(u64::MAX)),
+        stdin: args.wanted.interactive,
+        tty: args.wanted.tty.then(window),
+        timeout_ms: milliseconds(timeout),
     };
     let session = running.exec(exec).map_err(|error| failed(session_error(&running, &error)))?;
-    let terminal = connect(&session, &context.signals, args.interactive, args.tty)?;
+    let terminal = connect(args.wanted, &context.signals, || session.input())?;
     let mut kept = [Kept::new(), Kept::new()];
     let patience = Some((Instant::now() + timeout + GRACE).min(started + Duration::from_secs(ttl)));
     let ended = session.wait(Until { deadline: patience, ..until }, |stream, bytes| match stream {
@@ -162,7 +143,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let ended = match ended {
         Ok(ended) => ended,
         Err(SessionError::Failed(failure)) => return refused(out, &name, mode, &failure),
-        Err(error) => return Err(interrupted(context, failed(session_error(&running, &error)))),
+        Err(error) => return Err(context.interrupted(failed(session_error(&running, &error)))),
     };
     // Nothing in the machine is worth a word of goodbye: it is killed and its disk removed.
     running.discard().map_err(|error| failed(CliError::new("cleanup", error)))?;
@@ -203,16 +184,6 @@ pub fn until_signal(context: &Context, cancel: &Cancel) -> Armed {
     context.signals.arm(move || cancel.cancel())
 }
 
-/// The same error, unless it is the consequence of a signal.
-fn interrupted(context: &Context, error: CliError) -> CliError {
-    match context.signals.caught() {
-        Some(signal) => {
-            CliError::new("interrupted", "interrupted; the machine is gone").exit(Exit::Interrupted(signal))
-        }
-        None => error,
-    }
-}
-
 /// Why a command has no result, with what the machine's end has to say.
 fn session_error(running: &Running, error: &SessionError) -> CliError {
     match error {
@@ -227,68 +198,32 @@ fn session_error(running: &Running, error: &SessionError) -> CliError {
     }
 }
 
-/// The agent did not run the command: its own exit status, and a note that says why.
-fn refused(out: Output, name: &str, mode: &str, failure: &Failure) -> Result<Exit, CliError> {
-    let exit = match failure.kind {
-        FailureKind::NotFound => Exit::Command(127),
-        FailureKind::NotExecutable => Exit::Command(126),
-        FailureKind::Invalid | FailureKind::Internal => Exit::NotRun,
-    };
+/// The agent did not run the command.
+pub fn not_run(failure: &Failure) -> CliError {
     let code = match failure.kind {
         FailureKind::NotFound => "command_not_found",
         FailureKind::NotExecutable => "command_not_executable",
         FailureKind::Invalid => "invalid_command",
         FailureKind::Internal => "agent",
     };
-    let error = CliError::new(code, &failure.message).exit(exit);
+    CliError::new(code, &failure.message).exit(Exit::Command(failure_code(failure.kind)))
+}
+
+/// How a command that ended ends us.
+pub const fn exit_of(ended: &Ended) -> Exit {
+    if ended.timed_out { Exit::TimedOut } else { Exit::Command(exit_code(ended)) }
+}
+
+/// The agent did not run the command: its own exit status, and a note that says why.
+fn refused(out: Output, name: &str, mode: &str, failure: &Failure) -> Result<Exit, CliError> {
+    let error = not_run(failure);
+    let exit = error.exit;
     if out.is_json() {
         return Err(error);
     }
     error.report(out);
     out.note(format_args!("[run] environment={name} execution_mode={mode} exit_code={}", exit.code()));
     Ok(exit)
-}
-
-fn exit_of(ended: &Ended) -> Exit {
-    match ended.status {
-        _ if ended.timed_out => Exit::TimedOut,
-        Status::Exited(code) => Exit::Command(code),
-        Status::Signaled(signal) => Exit::Command(128_u8.saturating_add(signal)),
-    }
-}
-
-/// Connects our standard input, terminal and signals to the command's, as far as they were asked for.
-fn connect(
-    session: &Session,
-    signals: &Signals,
-    interactive: bool,
-    tty: bool,
-) -> Result<Option<RawTerminal>, CliError> {
-    let unreachable = |error: SessionError| CliError::new("agent", error).exit(Exit::NotRun);
-    if interactive {
-        let input = session.input().map_err(unreachable)?;
-        // Never joined: it may be inside a read of a terminal that nobody types at.
-        std::thread::spawn(move || input.copy(io::stdin()));
-    }
-    if !tty {
-        return Ok(None);
-    }
-    let input = session.input().map_err(unreachable)?;
-    signals.on_resize(move || input.resize(window()));
-    Ok(if interactive { RawTerminal::enter() } else { None })
-}
-
-/// The command's environment: the image's, then the user's, over what no program should miss.
-pub fn variables(image: &Image, user: &[(String, String)], tty: bool) -> Vec<(Bytes, Bytes)> {
-    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let mut variables = BTreeMap::from([("PATH", PATH)]);
-    if tty {
-        variables.insert("TERM", "xterm-256color");
-    }
-    variables.extend(image.config.env.iter().filter_map(|line| line.split_once('=')));
-    variables.extend(user.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    let bytes = |text: &str| Bytes::from(text.as_bytes());
-    variables.into_iter().map(|(name, value)| (bytes(name), bytes(value))).collect()
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -298,24 +233,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
     }
 }
 
-fn absolute(text: &str) -> Result<String, String> {
+/// An absolute path.
+pub fn absolute(text: &str) -> Result<String, String> {
     if text.starts_with('/') { Ok(text.into()) } else { Err("expected an absolute path".into()) }
-}
-
-impl Kept {
-    const fn new() -> Self {
-        Self { text: String::new(), bytes: 0, truncated: false, raw: Vec::new() }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let room = KEPT_MAX - self.raw.len();
-        self.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.bytes += bytes.len() as u64;
-    }
-
-    fn finish(mut self) -> Self {
-        self.truncated = self.bytes > self.raw.len() as u64;
-        self.text = String::from_utf8_lossy(&self.raw).into_owned();
-        self
-    }
 }

@@ -1,0 +1,92 @@
+//! A command's streams: ours connected to it, and what `--json` keeps of its own.
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::signals::Signals;
+use super::terminal::{RawTerminal, window};
+use pyro_workspace::{Bytes, InputWriter, SessionError};
+use serde::Serialize;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+/// Most output of each stream that `--json` keeps; the rest is counted.
+const KEPT_MAX: usize = 8 << 20;
+
+/// What a command is lent of ours.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Wanted {
+    /// Pass standard input to the command
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long, conflicts_with = "json")]
+    pub tty: bool,
+}
+
+/// Words of a command line, as a command gets them.
+pub fn words(words: Vec<OsString>) -> Vec<Bytes> {
+    words.into_iter().map(|word| word.into_vec().into()).collect()
+}
+
+/// A limit, as the agent gets it.
+pub fn milliseconds(limit: Duration) -> Option<u64> {
+    Some(limit.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+/// Connects our standard input, terminal and signals to the command's, as far as they were asked for.
+/// The terminal is ours again when the value is dropped.
+///
+/// # Errors
+/// When descriptors have run out.
+pub fn connect(
+    wanted: Wanted,
+    signals: &Signals,
+    writer: impl Fn() -> Result<InputWriter, SessionError>,
+) -> Result<Option<RawTerminal>, CliError> {
+    let unreachable = |error: SessionError| CliError::new("agent", error).exit(Exit::NotRun);
+    let Wanted { interactive, tty } = wanted;
+    if interactive {
+        let input = writer().map_err(unreachable)?;
+        // Never joined: it may be inside a read of a terminal that nobody types at.
+        std::thread::spawn(move || input.copy(io::stdin()));
+    }
+    if !tty {
+        return Ok(None);
+    }
+    let input = writer().map_err(unreachable)?;
+    signals.on_resize(move || input.resize(window()));
+    Ok(if interactive { RawTerminal::enter() } else { None })
+}
+
+/// The beginning of a stream.
+#[derive(Serialize)]
+pub struct Kept {
+    text: String,
+    bytes: u64,
+    truncated: bool,
+    #[serde(skip)]
+    raw: Vec<u8>,
+}
+
+impl Kept {
+    /// Nothing yet.
+    pub const fn new() -> Self {
+        Self { text: String::new(), bytes: 0, truncated: false, raw: Vec::new() }
+    }
+
+    /// Takes what has come.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = KEPT_MAX - self.raw.len();
+        self.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// As text, whatever it is.
+    pub fn finish(mut self) -> Self {
+        self.truncated = self.bytes > self.raw.len() as u64;
+        self.text = String::from_utf8_lossy(&self.raw).into_owned();
+        self
+    }
+}

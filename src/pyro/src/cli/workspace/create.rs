@@ -1,0 +1,100 @@
+//! `pyro workspace create`.
+
+use super::super::context::Context;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::super::run::{DISK_MIB, MachineArgs, until_signal};
+use super::super::start::{Start, environment, start_kept, workspace_error};
+use super::view::View;
+use super::{label, ttl};
+use pyro_workspace::{
+    Cancel, CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, SeedRecord,
+    Until, check_name,
+};
+use std::time::Instant;
+
+/// Arguments of `pyro workspace create`.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// An environment (`pyro env list`) or any OCI image reference
+    #[arg(value_name = "ENV")]
+    environment: String,
+    /// What to call it; no other workspace may have the name
+    #[arg(long)]
+    name: Option<Name>,
+    /// Something to remember of it; can be given several times
+    #[arg(long, value_name = "K=V", value_parser = label)]
+    label: Vec<(Name, String)>,
+    #[command(flatten)]
+    machine: MachineArgs,
+    /// Size of its writable disk in MiB [default: 8192]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(i64::from(DISK_MIB_MIN)..=i64::from(DISK_MIB_MAX)))]
+    disk_mib: Option<u32>,
+    /// Delete it after so many seconds without activity [default: 600]
+    #[arg(long, env = "PYRO_TTL_SECONDS", value_name = "S", value_parser = ttl)]
+    ttl_seconds: Option<u64>,
+    /// Print its id and nothing else
+    #[arg(long, conflicts_with = "json")]
+    id_only: bool,
+}
+
+/// What a new workspace starts with, besides its image.
+#[derive(Default)]
+struct Seeded {
+    record: Option<SeedRecord>,
+    layers: Vec<pyro_oci::Digest>,
+}
+
+/// Makes a workspace and starts its machine.
+pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
+    let out = context.out;
+    let clock = Instant::now();
+    let home = context.home()?;
+    if let Some(name) = &args.name {
+        // Before something is pulled for nothing.
+        check_name(&home, name).map_err(|error| workspace_error(&error))?;
+    }
+    let resources =
+        Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
+    let (image, held) = environment(context, &home, &args.environment)?;
+    let seeded = Seeded::default();
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let spec = CreateSpec {
+        name: args.name,
+        labels: args.label.into_iter().collect(),
+        resources,
+        execution_mode: ExecutionMode::GuestVsock,
+        seed: seeded.record,
+        layers: seeded.layers,
+        ephemeral: false,
+        ttl_seconds: args.ttl_seconds.or(context.config.defaults.ttl_seconds).unwrap_or(600),
+    };
+    let allow_host_compat = args.machine.allow_host_compat;
+    let until = Until { deadline: None, cancel: &cancel };
+    let started = start_kept(context, &home, held, &Start { image: &image, spec, until, allow_host_compat });
+    let directory = started.map_err(|error| context.interrupted(error))?.machine.directory;
+    drop(armed);
+    if let Some(signal) = context.signals.caught() {
+        // It came as the machine was ready: then nobody reads of it any more.
+        let _ = pyro_workspace::delete(&directory);
+        return Ok(Exit::Interrupted(signal));
+    }
+    let overview = Overview::of(directory).map_err(|error| workspace_error(&error))?;
+    let view = View::of(&overview);
+    if args.id_only {
+        out.content(format!("{}\n", overview.record.id).as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    out.result(&view, || view.text())?;
+    if !out.is_json() {
+        let mode = overview.record.execution_mode.as_str();
+        out.note(format_args!(
+            "[workspace create] id={} environment={} execution_mode={mode} duration_ms={}",
+            overview.record.id,
+            args.environment,
+            clock.elapsed().as_millis()
+        ));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,212 @@
+//! `pyro workspace exec`.
+
+use super::super::context::Context;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::super::run::{absolute, exit_of, not_run, until_signal};
+use super::super::start::workspace_error;
+use super::super::streams::{Kept, Wanted, connect, milliseconds, words};
+use super::super::terminal::window;
+use super::{Addressed, lifecycle_error};
+use pyro_workspace::{
+    Cancel, Command, CommandError, Directory, Exec, Home, Overview, Record, SessionError, State, Stream,
+    detach, image, running, variables,
+};
+use serde::Serialize;
+use serde_json::json;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// Where commands run, and where the user's files are.
+const WORKSPACE: &str = "/workspace";
+
+/// Arguments of `pyro workspace exec`.
+#[derive(Debug, clap::Args)]
+pub struct ExecArgs {
+    #[command(flatten)]
+    workspace: Addressed,
+    /// Kill the command after so many seconds [default: 30]
+    #[arg(long, env = "PYRO_TIMEOUT_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    timeout_seconds: Option<u64>,
+    /// Directory to run in, made if it is missing
+    #[arg(long, value_name = "DIR", default_value = WORKSPACE, value_parser = absolute)]
+    cwd: String,
+    #[command(flatten)]
+    wanted: Wanted,
+    /// Return at once; the command goes on, and `pyro workspace logs` waits for it
+    #[arg(long, conflicts_with_all = ["interactive", "tty"])]
+    detach: bool,
+    /// The command
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<std::ffi::OsString>,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    workspace_id: &'a str,
+    sequence: u64,
+    execution_mode: &'static str,
+    exit_code: u8,
+    timed_out: bool,
+    duration_ms: u64,
+    stdout: Kept,
+    stderr: Kept,
+}
+
+/// Runs a command.
+pub fn run(context: &Context, args: ExecArgs) -> Result<Exit, CliError> {
+    let failed = |error: CliError| error.exit(Exit::NotRun);
+    let timeout = args.timeout_seconds.or(context.config.defaults.timeout_seconds).unwrap_or(30);
+    let timeout = Duration::from_secs(timeout);
+    let home = context.home().map_err(failed)?;
+    let directory = args.workspace.find(&home).map_err(failed)?;
+    let record = running(&directory).map_err(|error| failed(lifecycle_error(&error)))?;
+    let exec = prepare(&home, &record, args.command, args.cwd, args.wanted, timeout).map_err(failed)?;
+    if args.detach {
+        send(context, &directory, exec)
+    } else {
+        wait(context, &directory, &record, exec, args.wanted)
+    }
+}
+
+fn prepare(
+    home: &Home,
+    record: &Record,
+    command: Vec<std::ffi::OsString>,
+    cwd: String,
+    wanted: Wanted,
+    timeout: Duration,
+) -> Result<Exec, CliError> {
+    let config =
+        image(home, record).map_err(|error| CliError::new("store", error).hint("pyro doctor"))?.config;
+    Ok(Exec {
+        argv: words(command),
+        env: variables(&config, &[], wanted.tty),
+        cwd: cwd.into_bytes().into(),
+        create_cwd: true,
+        user: config.user,
+        stdin: wanted.interactive,
+        tty: wanted.tty.then(window),
+        timeout_ms: milliseconds(timeout),
+    })
+}
+
+/// Has the supervisor run it.
+fn send(context: &Context, directory: &Directory, exec: Exec) -> Result<Exit, CliError> {
+    let sequence = detach(directory, exec).map_err(|error| match lifecycle_error(&error) {
+        error @ CliError { exit: Exit::Command(_), .. } => error,
+        error => error.exit(Exit::NotRun),
+    })?;
+    let id = directory.id().as_str();
+    let value = json!({ "workspace_id": id, "sequence": sequence, "state": "running" });
+    context.out.result(&value, || format!("{id} #{sequence}\n"))?;
+    if !context.out.is_json() {
+        context
+            .out
+            .note(format_args!("wait for it: pyro workspace logs {id} --sequence {sequence} --follow"));
+    }
+    Ok(Exit::Done)
+}
+
+/// Runs it in front.
+fn wait(
+    context: &Context,
+    directory: &Directory,
+    record: &Record,
+    exec: Exec,
+    wanted: Wanted,
+) -> Result<Exit, CliError> {
+    let out = context.out;
+    let clock = Instant::now();
+    let timeout = exec.timeout_ms;
+    let mode = record.execution_mode.as_str();
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let command = Command::start(directory, record.generation, exec).map_err(|error| match error {
+        CommandError::Session(error) => lost(directory, &error),
+        CommandError::Journal(_) => CliError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),
+    })?;
+    let sequence = command.sequence();
+    let terminal = connect(wanted, &context.signals, || command.input())?;
+    let mut kept = [Kept::new(), Kept::new()];
+    let ended = command.wait(&cancel, |stream, bytes| match stream {
+        _ if out.is_json() => {
+            kept[stream as usize].push(bytes);
+            Ok(())
+        }
+        Stream::Stdout => out.content(bytes),
+        Stream::Stderr => out.content_err(bytes),
+    });
+    drop(terminal);
+    drop(armed);
+    directory.touch();
+    let id = directory.id();
+    let summary = |exit: Exit| {
+        if !out.is_json() {
+            out.note(format_args!(
+                "[workspace exec] id={id} sequence={sequence} execution_mode={mode} exit_code={} duration_ms={}",
+                exit.code(),
+                clock.elapsed().as_millis()
+            ));
+        }
+    };
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(SessionError::Failed(failure)) if !out.is_json() => {
+            let exit = not_run(&failure).report(out);
+            summary(exit);
+            return Ok(exit);
+        }
+        Err(SessionError::Failed(failure)) => return Err(not_run(&failure)),
+        Err(error) => return Err(context.interrupted(lost(directory, &error))),
+    };
+    let exit = exit_of(&ended);
+    if out.is_json() {
+        let [stdout, stderr] = kept.map(Kept::finish);
+        let duration_ms = clock.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+        out.json(&Report {
+            workspace_id: id.as_str(),
+            sequence,
+            execution_mode: mode,
+            exit_code: exit.code(),
+            timed_out: ended.timed_out,
+            duration_ms,
+            stdout,
+            stderr,
+        })?;
+    } else if ended.timed_out {
+        let seconds = timeout.unwrap_or_default() / 1000;
+        out.note(format_args!("the command was killed after {seconds} s (--timeout-seconds)"));
+    }
+    summary(exit);
+    Ok(exit)
+}
+
+/// Why a command has no result, with what has become of its workspace.
+fn lost(directory: &Directory, error: &SessionError) -> CliError {
+    if let SessionError::Output(error) = error
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        return CliError::new("output_closed", "the output was closed");
+    }
+    let found = match error {
+        // Its supervisor, if it is there, is about to say why.
+        SessionError::Lost(_) | SessionError::Connect(_) => Overview::of(directory.clone()),
+        _ => return CliError::new("agent", error).exit(Exit::NotRun).hint("pyro doctor"),
+    };
+    let id = directory.id();
+    let now = match found {
+        Ok(found) => found.record.state,
+        Err(error) => return workspace_error(&error).exit(Exit::NotRun),
+    };
+    let message = match now.reason() {
+        Some(reason) => format!("{error}: {reason}"),
+        None => format!("{error}: {id} is {}", now.as_str()),
+    };
+    let hint = match now {
+        State::Started { .. } => format!("pyro workspace status {id}"),
+        _ => format!("pyro workspace start {id}"),
+    };
+    CliError::new("machine_lost", message).exit(Exit::NotRun).hint(hint)
+}

@@ -1,0 +1,121 @@
+//! `pyro workspace`: one file for each verb.
+
+mod create;
+mod delete;
+mod exec;
+mod list;
+mod logs;
+mod power;
+mod status;
+mod supervisor;
+mod update;
+mod view;
+
+use super::context::Context;
+use super::error::CliError;
+use super::exit::Exit;
+use super::start::workspace_error;
+use pyro_workspace::{Directory, FindError, Home, LifecycleError, Name, find};
+pub use supervisor::{SupervisorArgs, supervisor};
+
+/// Arguments of `pyro workspace`.
+#[derive(Debug, clap::Args)]
+pub struct WorkspaceArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Make a workspace and start its machine
+    Create(create::CreateArgs),
+    /// All workspaces, those with the latest activity first
+    List,
+    /// Everything about one workspace
+    Status(Addressed),
+    /// Change name, labels or time to live
+    Update(update::UpdateArgs),
+    /// Start the machine of a stopped workspace; its files are as they were
+    Start(Addressed),
+    /// Write everything to disk and end the machine; the workspace stays
+    Stop(Addressed),
+    /// End the machine and delete the workspace
+    Delete(Addressed),
+    /// Run a command in a workspace
+    Exec(exec::ExecArgs),
+    /// What was run in a workspace, and its output
+    Logs(logs::LogsArgs),
+}
+
+/// One workspace.
+#[derive(Debug, clap::Args)]
+pub struct Addressed {
+    /// Its id, the beginning of it, or its name
+    #[arg(value_name = "ID")]
+    workspace: String,
+}
+
+/// Runs `pyro workspace`.
+///
+/// # Errors
+/// With the next step.
+pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
+    match args.verb {
+        Verb::Create(args) => create::run(context, args),
+        Verb::List => list::run(context),
+        Verb::Status(args) => status::run(context, &args),
+        Verb::Update(args) => update::run(context, args),
+        Verb::Start(args) => power::start(context, &args),
+        Verb::Stop(args) => power::stop(context, &args),
+        Verb::Delete(args) => delete::run(context, &args),
+        Verb::Exec(args) => exec::run(context, args),
+        Verb::Logs(args) => logs::run(context, &args),
+    }
+}
+
+impl Addressed {
+    /// The workspace.
+    fn find(&self, home: &Home) -> Result<Directory, CliError> {
+        find(home, &self.workspace).map_err(|error| match error {
+            FindError::Missing { .. } | FindError::Ambiguous { .. } => {
+                CliError::new("not_found", error).hint("pyro workspace list")
+            }
+            FindError::Workspace(error) => workspace_error(&error),
+        })
+    }
+}
+
+/// Why nothing came of it, with the next step.
+fn lifecycle_error(error: &LifecycleError) -> CliError {
+    match error {
+        LifecycleError::Workspace(error) => workspace_error(error),
+        LifecycleError::State { id, state } => {
+            let hint = match state.as_str() {
+                "creating" => format!("wait until it is created: pyro workspace status {id}"),
+                "started" => format!("pyro workspace stop {id}"),
+                _ => format!("pyro workspace start {id}"),
+            };
+            CliError::new("wrong_state", error).hint(hint)
+        }
+        LifecycleError::Build(id) => CliError::new("other_version", error)
+            .hint(format!("pyro workspace stop {id} && pyro workspace start {id}")),
+        LifecycleError::NotRun(failure) => super::run::not_run(failure),
+        LifecycleError::Supervisor(_) => CliError::new("supervisor", error).hint("pyro workspace list"),
+    }
+}
+
+fn label(text: &str) -> Result<(Name, String), String> {
+    /// Longest value of a label: it has to fit a line.
+    const VALUE_MAX: usize = 256;
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    if value.len() > VALUE_MAX || value.chars().any(char::is_control) {
+        return Err(format!("a label's value is one line of at most {VALUE_MAX} bytes"));
+    }
+    Ok((key.parse().map_err(|error: pyro_workspace::BadName| error.to_string())?, value.into()))
+}
+
+/// Accepted times to live: a second to a week.
+fn ttl(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    if (1..=604_800).contains(&seconds) { Ok(seconds) } else { Err("expected 1 to 604800 seconds".into()) }
+}

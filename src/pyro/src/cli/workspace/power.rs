@@ -1,0 +1,58 @@
+//! `pyro workspace start` and `stop`.
+
+use super::super::context::Context;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::super::run::until_signal;
+use super::super::start::explain;
+use super::{Addressed, lifecycle_error, status};
+use pyro_workspace::{Cancel, Directory, LifecycleError, State, Until, boot, claim, stop as stop_machine};
+use std::time::Instant;
+
+/// Starts the machine of a stopped workspace.
+pub fn start(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
+    let clock = Instant::now();
+    let home = context.home()?;
+    let directory = args.find(&home)?;
+    let workspace = match claim(&directory) {
+        Err(LifecycleError::State { state: State::Started { .. }, .. }) => {
+            return done(context, directory, "start", "it runs already");
+        }
+        other => other.map_err(|error| lifecycle_error(&error))?,
+    };
+    directory.touch();
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let booted = boot(&home, workspace, Until { deadline: None, cancel: &cancel });
+    drop(armed);
+    // What it was made as it stays: a microVM's disk is none of namespaces.
+    booted.map_err(|(workspace, error)| {
+        workspace.release();
+        context.interrupted(explain(&error, true))
+    })?;
+    done(context, directory, "start", format_args!("duration_ms={}", clock.elapsed().as_millis()))
+}
+
+/// Flushes and ends the machine.
+pub fn stop(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
+    let clock = Instant::now();
+    let directory = args.find(&context.home()?)?;
+    if stop_machine(&directory).map_err(|error| lifecycle_error(&error))? {
+        done(context, directory, "stop", format_args!("duration_ms={}", clock.elapsed().as_millis()))
+    } else {
+        done(context, directory, "stop", "it was stopped already")
+    }
+}
+
+fn done(
+    context: &Context,
+    directory: Directory,
+    verb: &str,
+    what: impl std::fmt::Display,
+) -> Result<Exit, CliError> {
+    if !context.out.is_json() {
+        context.out.note(format_args!("[workspace {verb}] id={} {what}", directory.id()));
+        return Ok(Exit::Done);
+    }
+    status::show(context, directory)
+}
