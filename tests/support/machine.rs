@@ -94,6 +94,7 @@ impl Machine {
     }
 
     /// Waits for the end of a script; `sink` gets its standard output, and its errors are shown.
+    #[expect(clippy::print_stderr, reason = "whoever reads a failed test wants to see them")]
     pub fn wait(&self, session: Session, mut sink: impl FnMut(&[u8])) -> Ended {
         let until = Until { deadline: None, cancel: &self.cancel };
         let ended = session.wait(until, |stream, bytes| {
