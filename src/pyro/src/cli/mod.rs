@@ -18,6 +18,7 @@ use context::Context;
 use error::CliError;
 use exit::Exit;
 use output::Output;
+use pyro_workspace::{Stage, trace};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -66,12 +67,14 @@ struct CompletionArgs {
 
 /// Parses the arguments and runs what they ask for.
 pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
+    let begun = Stage::now("begun");
     let args: Vec<OsString> = args.collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&args, &error),
     };
     start_log();
+    trace::stage(&begun);
     let out = Output::new(cli.global.json);
     match dispatch(cli, out) {
         Ok(exit) => exit,

@@ -1,0 +1,32 @@
+"""Rows `guest`: real guests, on this host's KVM where that boots them, else in the KVM lab.
+
+`inside.py` measures there; what it prints is a JSON object.
+"""
+
+import json
+import os
+
+from measure import duration, median, run
+from table import Row
+
+
+def rows(bench):
+    where = run([bench.project / "tests/guest/where.sh", bench.pyro]).output.strip()
+    inside = ["/usr/bin/python3", "-B", bench.project / "tests/bench/inside.py", bench.pyro,
+              bench.project / "target/images/debian-12.oci.tar", bench.runs(5)]
+    if where == "lab":
+        lab = [bench.project / "tests/lab/lab.sh", "--share", f"{bench.project}:ro", "--timeout", "1800",
+               "--env", f"PYRO_LIBKRUNFW={os.environ.get('PYRO_LIBKRUNFW', '')}"]
+        inside = [*lab, "--", *inside]
+    measured = json.loads(run([str(word) for word in inside]).output.splitlines()[-1])
+    ours, other = median(measured["pyro"]), median(measured["unshare"])
+    plain = median(measured["true"])
+    where = {"lab": "emulated, in the lab", "host": "on this host's KVM"}[where]
+    yield Row(f"run … true, {where}", duration(ours), f"{duration(other)}: unshare true", f"{ours / other:.1f}",
+              notes=f"a plain true takes {duration(plain)}")
+    steps = ", ".join(f"{name} {duration(median(took))}" for name, took in measured["parts"].items())
+    yield Row("its parts", steps, "")
+    memory = measured["memory"]
+    yield Row("memory of the monitor beyond the guest's", f"{memory['own_kib'] / 1024:.1f} MiB",
+              f"{memory['guest_kib'] / 1024:.1f} MiB: what the guest has touched",
+              f"{memory['own_kib'] / memory['guest_kib']:.2f}", notes=memory["note"])
