@@ -26,7 +26,13 @@ def rows(bench):
               notes=f"a plain true takes {duration(plain)}")
     steps = ", ".join(f"{name} {duration(median(took))}" for name, took in measured["parts"].items())
     yield Row("its parts", steps, "")
-    memory = measured["memory"]
-    yield Row("memory of the monitor beyond the guest's", f"{memory['own_kib'] / 1024:.1f} MiB",
-              f"{memory['guest_kib'] / 1024:.1f} MiB: what the guest has touched",
-              f"{memory['own_kib'] / memory['guest_kib']:.2f}", notes=memory["note"])
+    kib = measured["memory"]
+    guest = kib["guest"] + kib["kernel"]
+    yield Row("memory of the monitor beyond the guest's", mib(kib["own"]),
+              f"{mib(guest)}: what the guest has touched", f"{kib['own'] / guest:.2f}",
+              notes=f"{mib(kib['own_private'])} of it written, the rest the program's file; "
+                    f"{mib(kib['kernel'])} of the guest's is its kernel")
+
+
+def mib(kib):
+    return f"{kib / 1024:.1f} MiB"

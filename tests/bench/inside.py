@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-# Mappings from this size on are the guest's memory, or the kernel image that it is given.
+# Mappings from this size on are the guest's: its memory, and the kernel image, which comes from a file.
 GUEST_KIB = 16 << 10
-PARTS = (("host side", "begun", "entering"), ("monitor and kernel", "entering", "agent"),
-         ("agent ready", "agent", "ready"), ("command", "ready", "command ended"),
+PARTS = (("host side", "begun", "entering"), ("monitor", "entering", "kernel"), ("kernel", "kernel", "agent"),
+         ("agent", "agent", "ready"), ("command", "ready", "command ended"),
          ("teardown", "command ended", "all gone"))
 
 
@@ -43,37 +43,37 @@ def main(pyro, image, runs):
 
 
 def trace(text):
-    """Points of a start, in seconds. The agent's steps are on its guest's clock: counted back from when
-    it was ready, which took no time to say."""
+    """Points of a start, in seconds. The agent's steps are on its guest's clock, which starts with the
+    kernel; the last is said to be the moment at which pyro heard that the agent is ready."""
     points = {name: int(at) / 1e6 for name, at in re.findall(r"startup: (.*?) at_us=(\d+)", text)}
     steps = [int(at) / 1e6 for at in re.findall(r"startup: agent .* guest_us=(\d+)", text)]
-    points["agent"] = points["ready"] - (steps[-1] - steps[0])
+    points["kernel"] = points["ready"] - steps[-1]
+    points["agent"] = points["kernel"] + steps[0]
     return points
 
 
 def memory(command):
-    """What the processes of a machine hold, told apart by mapping."""
+    """What the two processes of a machine hold, in KiB."""
     child = subprocess.Popen([*command, "run", "--timeout-seconds", "120", "debian:12", "--", "sh", "-c",
                               "echo up; exec sleep 100"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert child.stdout.readline() == b"up\n"
-        own = guest = 0
-        processes = 0
+        held = dict.fromkeys(("guest", "kernel", "own", "own_private"), 0)
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                name, maps = (process / "comm").read_text(), (process / "smaps").read_text()
+                program, maps = os.readlink(process / "exe"), (process / "smaps").read_text()
             except OSError:
                 continue
-            if not name.startswith(("pyro-machine", "krun", "fc_vcpu")):
+            if not program.endswith("/pyro-machine"):
                 continue
-            processes += 1
             for mapping in re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", maps, flags=re.M)[1:]:
-                field = lambda key: int(re.search(rf"^{key}: +(\d+) kB", mapping, re.M)[1])
-                if field("Size") >= GUEST_KIB and "pyro-machine" not in mapping:
-                    guest += field("Rss")
+                kib = {name: int(count) for name, count in re.findall(r"^(\w+): +(\d+) kB", mapping, re.M)}
+                if kib["Size"] >= GUEST_KIB:
+                    held["kernel" if "/" in mapping.splitlines()[0] else "guest"] += kib["Rss"]
                 else:
-                    own += field("Pss")
-        return {"own_kib": own, "guest_kib": guest, "note": f"{processes} processes; shared pages in parts"}
+                    held["own"] += kib["Pss"]
+                    held["own_private"] += kib["Private_Dirty"]
+        return held
     finally:
         child.terminate()
         child.wait()

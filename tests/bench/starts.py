@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 
-from measure import Sample, duration, median, race, run, say, seconds
+from measure import Sample, duration, median, race, run, say, seconds, undisturbed
 from table import Row
 
 ENVIRONMENT = "debian:12"
@@ -95,7 +95,8 @@ def microvm(bench):
             "-no-user-config", "-display", "none", "-kernel", bench.project / "target/lab/vmlinux"]
     if shutil.which(qemu[0]):
         contestants["qemu"] = lambda: entered(qemu, note)
-    samples = race(bench.runs(20), contestants)
+    with undisturbed():
+        samples = race(bench.runs(20), contestants)
     took = seconds(samples["pyro"])
     rival = ("", "")
     if "qemu" in samples:
