@@ -20,6 +20,7 @@ use exit::Exit;
 use output::Output;
 use pyro_workspace::{Stage, trace};
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// Disposable workspaces for chat-based coding agents: an OCI image, booted as a microVM, in which
@@ -118,5 +119,6 @@ fn refuse(args: &[OsString], error: &clap::Error) -> Exit {
 fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("PYRO_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time();
+    log.with_ansi(io::stderr().is_terminal()).init();
 }
