@@ -6,8 +6,11 @@
 import json
 import os
 
-from measure import duration, median, run
+from measure import duration, median, run, say
 from table import Row
+
+# Exit status of the lab when it is the lab that failed.
+LAB_FAILED = 125
 
 
 def rows(bench):
@@ -18,7 +21,7 @@ def rows(bench):
         lab = [bench.project / "tests/lab/lab.sh", "--share", f"{bench.project}:ro", "--timeout", "1800",
                "--env", f"PYRO_LIBKRUNFW={os.environ.get('PYRO_LIBKRUNFW', '')}"]
         inside = [*lab, "--", *inside]
-    measured = json.loads(run([str(word) for word in inside]).output.splitlines()[-1])
+    measured = measure_there([str(word) for word in inside])
     ours, other = median(measured["pyro"]), median(measured["unshare"])
     plain = median(measured["true"])
     where = {"lab": "emulated, in the lab", "host": "on this host's KVM"}[where]
@@ -32,6 +35,15 @@ def rows(bench):
               f"{mib(guest)}: what the guest has touched", f"{kib['own'] / guest:.2f}",
               notes=f"{mib(kib['own_private'])} of it written, the rest the program's file; "
                     f"{mib(kib['kernel'])} of the guest's is its kernel")
+
+
+def measure_there(argv):
+    """What `inside.py` says. An emulated machine that dies is started once more."""
+    first = run(argv, statuses=(0, LAB_FAILED))
+    if first.status:
+        say(first.output)
+        first = run(argv)
+    return json.loads(first.output.splitlines()[-1])
 
 
 def mib(kib):

@@ -32,7 +32,9 @@ def main(pyro, image, runs):
             for name, argv in contestants.items():
                 began = time.monotonic()
                 done = subprocess.run(argv, env={**os.environ, "PYRO_LOG": "startup=debug", "NO_COLOR": "1"},
-                                      check=True, capture_output=True, text=True)
+                                      capture_output=True, text=True)
+                if done.returncode:
+                    sys.exit(done.stderr)
                 if turn:
                     took[name].append(time.monotonic() - began)
                 if turn and name == "pyro":

@@ -1,4 +1,5 @@
-"""Runs commands and measures them: time, processor time, peak memory of each process tree's largest."""
+"""Runs commands and measures their time, and the memory of the largest of their processes that were
+waited for."""
 
 import contextlib
 import os
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 @dataclass
 class Sample:
     seconds: float
-    cpu_seconds: float
     peak_mib: float
     began_us: int  # CLOCK_MONOTONIC
     output: str
+    status: int = 0
 
 
 def run(argv, env=None, statuses=(0,)):
@@ -32,13 +33,12 @@ def run(argv, env=None, statuses=(0,)):
         text = output.read()
     if child.returncode not in statuses:
         raise SystemExit(f"bench: {' '.join(map(str, argv))} ended with {child.returncode}:\n{text}")
-    return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, began // 1000, text)
+    return Sample(seconds, usage.ru_maxrss / 1024, began // 1000, text, child.returncode)
 
 
 def together(samples):
     """One command after the other, as one sample."""
-    return Sample(sum(one.seconds for one in samples), sum(one.cpu_seconds for one in samples),
-                  max(one.peak_mib for one in samples), samples[0].began_us, samples[-1].output)
+    return Sample(sum(one.seconds for one in samples), max(one.peak_mib for one in samples), samples[0].began_us, samples[-1].output)
 
 
 def race(runs, contestants):

@@ -148,7 +148,7 @@ def entered(argv, note):
         time.sleep(0.001)
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    return Sample((read(note) - began) / 1e6, 0, 0, began, "")
+    return Sample((read(note) - began) / 1e6, 0, began, "")
 
 
 def clear(note):
