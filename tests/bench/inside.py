@@ -14,8 +14,8 @@ from pathlib import Path
 
 # Mappings from this size on are the guest's: its memory, and the kernel image, which comes from a file.
 GUEST_KIB = 16 << 10
-PARTS = (("host side", "begun", "entering"), ("monitor and early kernel", "entering", "kernel"), ("kernel", "kernel", "agent"),
-         ("agent", "agent", "ready"), ("command", "ready", "command ended"),
+PARTS = (("host side", "begun", "entering"), ("monitor and early kernel", "entering", "kernel"),
+         ("kernel", "kernel", "agent"), ("agent", "agent", "ready"), ("command", "ready", "command ended"),
          ("teardown", "command ended", "all gone"))
 
 

@@ -38,7 +38,8 @@ def run(argv, env=None, statuses=(0,)):
 
 def together(samples):
     """One command after the other, as one sample."""
-    return Sample(sum(one.seconds for one in samples), max(one.peak_mib for one in samples), samples[0].began_us, samples[-1].output)
+    return Sample(sum(one.seconds for one in samples), max(one.peak_mib for one in samples), samples[0].began_us,
+                  samples[-1].output)
 
 
 def race(runs, contestants):
