@@ -210,8 +210,20 @@ fn make_directory(path: &Path) -> Result<(), WorkspaceError> {
         .map_err(|source| WorkspaceError::Io { path: path.into(), source })
 }
 
+/// What of a workspace's directory is removed side by side.
+const PARTS: [&str; 5] = ["logs", "run", "writable/tmp", "writable/upper", "writable/work"];
+
 /// Removes a directory of ours with all that a machine left in it.
 fn remove(directory: &Path) -> Result<(), WorkspaceError> {
+    // A file system that discards what is freed waits for the disk at each directory's end, and an
+    // overlay alone leaves five. What fails here is tried again, and told of, below.
+    std::thread::scope(|scope| {
+        for part in PARTS.map(|part| directory.join(part)) {
+            if part.is_dir() {
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || fs::remove_dir_all(part));
+            }
+        }
+    });
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     let removed = match fs::remove_dir_all(directory) {
         // In a machine of namespaces root may well have closed directories to itself.

@@ -6,7 +6,7 @@ use super::progress::Shown;
 use crate::catalog::Environment;
 use pyro_oci::{Image, pull};
 use pyro_workspace::{
-    CreateSpec, ExecutionMode, Home, Resources, Running, StartError, Until, Verdict, Workspace, reap,
+    CreateSpec, ExecutionMode, Home, Resources, Running, StartError, Until, Verdict, Workspace, reap, trace,
 };
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,7 @@ fn attempt(home: &Home, request: &Start<'_>, execution_mode: ExecutionMode) -> R
     let clock = Instant::now();
     let workspace = Workspace::create(home, request.image, &spec).map_err(Attempt::Workspace)?;
     let created_in = clock.elapsed();
+    trace::reached("workspace made");
     let running = Running::start(home, request.image, workspace, request.until).map_err(Attempt::Start)?;
     Ok(Started { running, created_in, booted_in: clock.elapsed() - created_in })
 }
