@@ -4,6 +4,7 @@
 #   ./setup.sh build     compile pyro and run it
 #   ./setup.sh test      and test it, with the KVM lab
 #   ./setup.sh lint      and check licences and advisories
+#   ./setup.sh bench     test, and compare with others
 set -eu
 cd "$(dirname "$0")"
 purpose=${1:-test}
@@ -22,7 +23,6 @@ debian-archive-keyring build the keys of what mmdebstrap fetches
 uidmap            build  lets mmdebstrap run without root
 python3           build  images and the lab
 python3-pip       build  fetches libkrunfw
-bubblewrap        test   bench: a sandbox to compare with
 docker-registry   test   a real registry on loopback
 skopeo            test   a second opinion on images
 umoci             test   the same on layers
@@ -38,13 +38,17 @@ binutils          test   the lab: smaller modules
 busybox-static    test   the lab: first process; the smallest image with a shell
 fakeroot          test   the lab: owners in its root image, without root
 nix-bin           test   evaluates flake.nix
+bubblewrap        bench  a sandbox to compare with
+runc              bench  a container runtime to compare with
+podman            bench  the same, with an engine on top
 '
 
 case $purpose in
 build) wanted=' build ' ;;
 test) wanted=' build test ' ;;
 lint) wanted=' build test lint ' ;;
-*) fail "unknown purpose $purpose: build, test or lint" ;;
+bench) wanted=' build test bench ' ;;
+*) fail "unknown purpose $purpose: build, test, lint or bench" ;;
 esac
 
 missing=$(echo "$packages" | while read -r name first _; do

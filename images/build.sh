@@ -1,13 +1,13 @@
 #!/bin/sh
 # Makes an environment of the catalog from Debian's own packages, as an OCI archive:
 #
-#   images/build.sh debian:12 FILE
+#   images/build.sh debian:12 FILE [PACKAGE...]
 #
 # Two layers: a minimal Debian, shared by all environments and kept beside FILE, and the packages.
 # Runs as root, or as a plain user where user namespaces and /etc/subuid allow it. The same packages
 # give the same bytes.
 set -eu
-[ $# = 2 ] || { echo "usage: $0 NAME FILE" >&2; exit 2; }
+[ $# -ge 2 ] || { echo "usage: $0 NAME FILE [PACKAGE...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 name=$1
 mkdir -p "$(dirname "$2")"
@@ -17,6 +17,8 @@ base=$(dirname "$out")/debian-12.base.tar
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-1735689600}"
 
 packages=$(/usr/bin/python3 -I "$here/catalog.py" "$here/catalog.toml" "$name")
+shift 2
+[ $# = 0 ] || packages="$packages,$(echo "$*" | tr ' ' ,)"
 mirror=$("$here/mirror.sh")
 mode=unshare; [ "$(id -u)" = 0 ] && mode=root
 

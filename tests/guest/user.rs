@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::TcpListener;
 use std::process::Stdio;
 
+#[expect(clippy::print_stderr, reason = "what cannot be tested here is said aloud")]
 fn pyro() -> Pyro {
     let user = rustix::process::geteuid();
     let in_lab = std::env::var_os("PYRO_GUEST_RUNNER").is_some_and(|runner| runner == "lab");

@@ -8,6 +8,7 @@ use pyro_workspace::{
     Read, Resources, Running, Session, Stamp, Status, Until, Walk, Workspace,
 };
 use std::collections::BTreeMap;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::thread;
 use std::time::Duration;
@@ -28,7 +29,16 @@ fn with_machine(pyro: &Pyro, test: impl FnOnce(&Driven<'_>)) {
         _ => ExecutionMode::GuestVsock,
     };
     let resources = Resources { vcpu_count: 1, mem_mib: 1024, disk_mib: 256 };
-    let spec = CreateSpec { resources, execution_mode, ephemeral: true, ttl_seconds: 600 };
+    let spec = CreateSpec {
+        name: None,
+        labels: BTreeMap::new(),
+        resources,
+        execution_mode,
+        seed: None,
+        layers: Vec::new(),
+        ephemeral: true,
+        ttl_seconds: 600,
+    };
     let workspace = Workspace::create(&home, &image, &spec).unwrap();
     let cancel = Cancel::new().unwrap();
     let until = Until { deadline: None, cancel: &cancel };

@@ -8,6 +8,7 @@ use pyro_workspace::{
     Cancel, CreateSpec, Ended, Exec, ExecutionMode, Home, Resources, Running, Session, StartError, Status,
     Stream, Until, Workspace,
 };
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A running machine of the test environment. It goes when this does.
@@ -58,7 +59,10 @@ impl Machine {
             _ => ExecutionMode::GuestVsock,
         };
         let spec = CreateSpec {
-            delta: delta.to_vec(),
+            name: None,
+            labels: BTreeMap::new(),
+            seed: None,
+            layers: delta.to_vec(),
             resources: Resources { vcpu_count: 1, mem_mib: size.mem_mib, disk_mib: size.disk_mib },
             execution_mode,
             ephemeral: true,
@@ -94,6 +98,7 @@ impl Machine {
     }
 
     /// Waits for the end of a script; `sink` gets its standard output, and its errors are shown.
+    #[expect(clippy::print_stderr, reason = "whoever reads a failed test wants to see them")]
     pub fn wait(&self, session: Session, mut sink: impl FnMut(&[u8])) -> Ended {
         let until = Until { deadline: None, cancel: &self.cancel };
         let ended = session.wait(until, |stream, bytes| {

@@ -153,9 +153,17 @@ impl Report {
     /// A stage that is reached now.
     #[must_use]
     pub fn stage(name: &str) -> Self {
+        Self::Stage(Stage::now(name))
+    }
+}
+
+impl Stage {
+    /// A point that is reached now.
+    #[must_use]
+    pub fn now(name: &str) -> Self {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let at_us = now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000;
-        Self::Stage(Stage { name: name.into(), at_us })
+        Self { name: name.into(), at_us }
     }
 }
 

@@ -103,14 +103,13 @@ impl Store {
     }
 }
 
-/// Prefix of the attributes of overlays that this user mounts.
-fn overlay_prefix() -> &'static str {
-    if geteuid().is_root() { "trusted.overlay." } else { "user.overlay." }
-}
+/// Prefix of the attributes by which a tree talks to overlayfs. Machines of namespaces mount theirs
+/// with `userxattr`, whoever started them, since an agent in a user namespace sees no others.
+const OVERLAY_PREFIX: &str = "user.overlay.";
 
-/// The name of a layer's own tree: another one for root, whose overlays know other attributes.
+/// The name of a layer's own tree.
 pub(crate) fn overlay_key(diff_id: &Digest) -> String {
-    Digest::of(format!("{} {}", chain(&[*diff_id]), overlay_prefix()).as_bytes()).hex()
+    Digest::of(format!("{} overlay", chain(&[*diff_id])).as_bytes()).hex()
 }
 
 /// A directory in which entries are being made.
@@ -207,7 +206,7 @@ impl Unpack {
     fn close(&self, done: &Open<'_>) -> Result<(), FileError> {
         // Not to be had without: what is hidden would be seen again.
         let mut tell = done.told.iter().map(|(name, value)| {
-            sys::fsetxattr(&done.fd, format!("{}{name}", overlay_prefix()), value, XattrFlags::empty())
+            sys::fsetxattr(&done.fd, format!("{OVERLAY_PREFIX}{name}"), value, XattrFlags::empty())
         });
         let told: Result<(), Errno> = tell.try_for_each(|told| told);
         let made = told.and_then(|()| self.finish(&done.fd, done.meta, true));

@@ -27,6 +27,7 @@ mod seed;
 mod session;
 mod snapshot;
 mod supervisor;
+pub mod trace;
 mod until;
 mod upper;
 mod verdict;
@@ -40,6 +41,7 @@ pub use in_use::{in_use, records};
 pub use lifecycle::{LifecycleError, Update, check_name, claim, delete, detach, running, stop, update};
 pub use overview::{FindError, Overview, find, list};
 pub use program::ProgramError;
+pub use pyro_machine::report::Stage;
 pub use pyro_protocol::{
     Changes, Depth, Edit, Edits, Ended, Entry, EntryKind, Exec, Failure, FailureKind, Read, Stamp, Status,
     Step, Walk, Window,

@@ -6,6 +6,7 @@ use crate::home::Home;
 use crate::program::{self, ProgramError};
 use crate::record::{ExecutionMode, State};
 use crate::session::{Patient, Session, SessionError, listen};
+use crate::trace;
 use crate::until::{Cancel, Until, Woken};
 use crate::workspace::Workspace;
 use pyro_machine::firmware::{self, FirmwareError};
@@ -219,7 +220,11 @@ impl Running {
         let boot = Instant::now() + BOOT_MAX;
         let until = Until { deadline: Some(until.deadline.map_or(boot, |at| at.min(boot))), ..until };
         let console = running.workspace.directory().console();
-        running.steps = await_ready(&running.machine, &console, &listener, until)?.steps;
+        let ready = await_ready(&running.machine, &console, &listener, until);
+        running.machine.stages().iter().for_each(trace::stage);
+        running.steps = ready?.steps;
+        running.steps.iter().for_each(trace::step);
+        trace::reached("ready");
         Ok(running)
     }
 

@@ -20,7 +20,9 @@ use context::Context;
 use error::CliError;
 use exit::Exit;
 use output::Output;
+use pyro_workspace::{Stage, trace};
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 /// Disposable workspaces for chat-based coding agents: an OCI image, booted as a microVM, in which
@@ -73,6 +75,7 @@ struct CompletionArgs {
 
 /// Parses the arguments and runs what they ask for.
 pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
+    let begun = Stage::now("begun");
     let args: Vec<OsString> = args.collect();
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
@@ -82,6 +85,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
     if let Ok(place) = std::env::var("PYRO_FAILPOINT") {
         pyro_workspace::failpoint::arm(&place);
     }
+    trace::stage(&begun);
     let out = Output::new(cli.global.json);
     match dispatch(cli, out) {
         Ok(exit) => exit,
@@ -127,5 +131,6 @@ fn refuse(args: &[OsString], error: &clap::Error) -> Exit {
 fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("PYRO_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time();
+    log.with_ansi(io::stderr().is_terminal()).init();
 }

@@ -10,7 +10,7 @@ use super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::terminal::window;
 use pyro_workspace::{
     Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, SessionError, Stream, Until, exit_code,
-    failure_code, variables,
+    failure_code, trace, variables,
 };
 use serde::Serialize;
 use std::io;
@@ -107,6 +107,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let home = context.home().map_err(failed)?;
     let name = args.environment;
     let (image, held) = environment(context, &home, &name).map_err(failed)?;
+    trace::reached("image found");
     let cancel = Cancel::new()?;
     let armed = until_signal(context, &cancel);
     let until = Until { deadline: Some(started + Duration::from_secs(ttl)), cancel: &cancel };
@@ -145,9 +146,11 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
         Err(SessionError::Failed(failure)) => return refused(out, &name, mode, &failure),
         Err(error) => return Err(context.interrupted(failed(session_error(&running, &error)))),
     };
+    trace::reached("command ended");
     // Nothing in the machine is worth a word of goodbye: it is killed and its disk removed.
     running.discard().map_err(|error| failed(CliError::new("cleanup", error)))?;
     drop(armed);
+    trace::reached("all gone");
 
     let exit = exit_of(&ended);
     let duration_ms = started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);

@@ -7,7 +7,7 @@ use crate::catalog::Environment;
 use pyro_oci::{Image, InUse, pull};
 use pyro_workspace::{
     Booted, Cause, CreateSpec, ExecutionMode, Home, NotStarted, Resources, Running, Until, Verdict,
-    Workspace, WorkspaceError, boot, reap,
+    Workspace, WorkspaceError, boot, reap, trace,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -141,6 +141,7 @@ fn start<T>(
         let clock = Instant::now();
         let workspace =
             Workspace::create(home, request.image, &spec).map_err(|error| workspace_error(&error))?;
+        trace::reached("workspace made");
         Ok::<_, CliError>((workspace, clock.elapsed()))
     };
     let boot = |(workspace, created_in)| {
