@@ -25,8 +25,8 @@ mod vmdk;
 mod whiteout;
 
 pub use erofs::{
-    Disk, ErofsError, Extent, Index, IndexError, IndexInode, InodeKind, NameExtent, ReadAt, Source,
-    write_index,
+    Disk, ErofsError, Extent, Index, IndexError, IndexInode, InodeKind, NameExtent, NumberedName, ReadAt,
+    Source, write_index,
 };
 pub use image::{ImageError, write_image};
 pub use limits::Limits;
