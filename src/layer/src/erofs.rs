@@ -13,6 +13,7 @@ use format::{BLOCK, DirectoryBlock, DirectorySize, FileType, INODE, INODES_OFFSE
 use std::io::{self, Write};
 use std::sync::LazyLock;
 
+pub use format::NumberedName;
 pub use read::{Index, IndexError, IndexInode, InodeKind, NameExtent, ReadAt};
 
 /// The layers begin at a multiple of this, so that a host's page holds no two parts.

@@ -27,8 +27,8 @@ mod whiteout;
 mod write;
 
 pub use erofs::{
-    Disk, ErofsError, Extent, Index, IndexError, IndexInode, InodeKind, NameExtent, ReadAt, Source,
-    write_index,
+    Disk, ErofsError, Extent, Index, IndexError, IndexInode, InodeKind, NameExtent, NumberedName, ReadAt,
+    Source, write_index,
 };
 pub use image::{ImageError, write_image};
 pub use limits::Limits;

@@ -209,15 +209,18 @@ pub(super) fn read_xattrs(bytes: &[u8]) -> Option<Vec<Xattr>> {
     Some(found)
 }
 
-/// The names of a directory block, each with its inode's number.
-pub(super) fn read_names(block: &[u8]) -> Option<Vec<(Box<[u8]>, u64)>> {
+/// A name in a directory, and the number of its inode.
+pub type NumberedName = (Box<[u8]>, u64);
+
+/// The names of a directory block.
+pub(super) fn read_names(block: &[u8]) -> Option<Vec<NumberedName>> {
     let place = |at: usize| get(block, at * DIRENT + 8).map(|it| usize::from(u16::from_le_bytes(it)));
     let first = place(0)?;
     if first == 0 || !first.is_multiple_of(DIRENT) {
         return None;
     }
     let count = first / DIRENT;
-    let mut names: Vec<(Box<[u8]>, u64)> = Vec::with_capacity(count.min(block.len()));
+    let mut names: Vec<NumberedName> = Vec::with_capacity(count.min(block.len()));
     for at in 0..count {
         let name = if at + 1 < count {
             block.get(place(at)?..place(at + 1)?)?

@@ -4,7 +4,7 @@
 //! ten files of a hundred thousand pays for ten. An index is a file of our own cache; one that is
 //! damaged gives an error, never a panic, and never more memory than it has bytes.
 
-use super::format::{self, BLOCK, FileType, INODE, INODES_OFFSET, SLOT, SUPER_OFFSET};
+use super::format::{self, BLOCK, FileType, INODE, INODES_OFFSET, NumberedName, SLOT, SUPER_OFFSET};
 use crate::limits::TARGET_MAX;
 use crate::{Device, Time, Xattr};
 use std::io;
@@ -152,7 +152,7 @@ impl<R: ReadAt> Index<R> {
     ///
     /// # Errors
     /// [`IndexError`].
-    pub fn list(&self, directory: &NameExtent) -> Result<Vec<(Box<[u8]>, u64)>, IndexError> {
+    pub fn list(&self, directory: &NameExtent) -> Result<Vec<NumberedName>, IndexError> {
         let mut all = Vec::new();
         for block in 0..directory.size.div_ceil(BLOCK) {
             let names = self.names(directory, block)?;
@@ -210,7 +210,7 @@ impl<R: ReadAt> Index<R> {
     }
 
     /// The names of one block of a directory.
-    fn names(&self, directory: &NameExtent, number: u64) -> Result<Vec<(Box<[u8]>, u64)>, IndexError> {
+    fn names(&self, directory: &NameExtent, number: u64) -> Result<Vec<NumberedName>, IndexError> {
         format::read_names(&self.block(directory, number)?).ok_or(IndexError::Damaged("directory"))
     }
 

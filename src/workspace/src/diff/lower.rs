@@ -1,6 +1,6 @@
 //! A disk of layers, as the host made it: its index and its tars.
 
-use pyro_layer::{Index, IndexError, IndexInode, NameExtent, ReadAt};
+use pyro_layer::{Index, IndexError, IndexInode, NameExtent, NumberedName, ReadAt};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -67,7 +67,7 @@ impl Lower {
         self.index.find(names, name)
     }
 
-    pub(super) fn list(&self, names: &NameExtent) -> Result<Vec<(Box<[u8]>, u64)>, IndexError> {
+    pub(super) fn list(&self, names: &NameExtent) -> Result<Vec<NumberedName>, IndexError> {
         self.index.list(names)
     }
 

@@ -6,9 +6,9 @@
 //!
 //! Layers are read through the EROFS indexes of their disks, which are in the cache because machines
 //! boot from them: names there are sorted, a look-up is a few small reads, content lies in the tars at
-//! known offsets. Measured with ten changed files: 1 ms whether there are 1,000 files below or 200,000,
-//! where reading and merging the tables of contents of the latter takes 130 ms. A table of our own per
-//! chain would be a second index of the same.
+//! known offsets. Measured with ten changed files, patch included: under 1 ms with 1,000, 100,000 and
+//! 200,000 files below, where reading and merging the tables of contents takes 7, 180 and 650 ms. A
+//! sorted table of our own per chain would be a second index of the same.
 //!
 //! What the writable layer holds is told by its agent and is hostile: paths are checked, depth and
 //! sizes are bounded, and nothing of it names a file of the host.

@@ -85,8 +85,13 @@ impl Patch<'_> {
     ) -> Result<Vec<FileEdit>, Misfit> {
         let vacated = self.files().iter().filter(|file| !file.keeps_old && file.old != file.new);
         let vacated = vacated.filter_map(|file| file.old.as_deref()).collect();
-        let mut state =
-            State { original: &mut original, vacated, removed: BTreeSet::new(), made: BTreeMap::new() };
+        let mut state = State {
+            original: &mut original,
+            vacated,
+            removed: BTreeSet::new(),
+            made: BTreeMap::new(),
+            work: fit::WORK_MAX,
+        };
         let (mut misfits, mut bytes) = (Vec::new(), 0_u64);
         for file in self.files() {
             let applied = state.apply(file).and_then(|length| {
@@ -115,6 +120,8 @@ struct State<'p, F> {
     vacated: BTreeSet<&'p [u8]>,
     removed: BTreeSet<&'p [u8]>,
     made: BTreeMap<&'p [u8], Version>,
+    /// What may still be spent on finding where hunks belong.
+    work: u64,
 }
 
 impl<'p, F: FnMut(&[u8]) -> Option<Original>> State<'p, F> {
@@ -130,7 +137,7 @@ impl<'p, F: FnMut(&[u8]) -> Option<Original>> State<'p, F> {
         {
             return Err(Reason::Exists);
         }
-        let after = change(file, before.as_ref())?;
+        let after = change(file, before.as_ref(), &mut self.work)?;
         let moved = file.old != file.new && !file.keeps_old;
         if let Some(old) = file.old.as_deref().filter(|_| moved) {
             // Of a swap, the other half may have put something here; that stays.
@@ -221,7 +228,7 @@ fn creates(file: &FilePatch<'_>) -> bool {
 }
 
 /// The file after its change.
-fn change(file: &FilePatch<'_>, before: Option<&Version>) -> Result<Version, Reason> {
+fn change(file: &FilePatch<'_>, before: Option<&Version>, work: &mut u64) -> Result<Version, Reason> {
     let is_link = |mode| mode == Mode::Symlink;
     if let (Some(before), Some(stated)) = (before, file.old_mode)
         && is_link(before.mode) != is_link(stated)
@@ -231,7 +238,7 @@ fn change(file: &FilePatch<'_>, before: Option<&Version>) -> Result<Version, Rea
     let old = before.map_or(&b""[..], |before| &before.content);
     let content = match &file.body {
         Body::Hunks(hunks) if hunks.is_empty() => old.to_vec(),
-        Body::Hunks(hunks) => fit::apply(old, hunks)?,
+        Body::Hunks(hunks) => fit::apply(old, hunks, work)?,
         Body::Binary(binary) => apply_binary(binary, before.is_some(), old, file.new.is_some())?,
     };
     if file.new.is_none()

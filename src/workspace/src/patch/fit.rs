@@ -6,9 +6,9 @@
 use super::hunk::{Hunk, LineKind};
 use super::misfit::{Nearest, Reason};
 
-/// Work on one file: compared bytes, and a few for each comparison. About a second; no patch that
+/// Work on one patch: compared bytes, and a few for each comparison. A second or two; no patch that
 /// means well comes near.
-const WORK_MAX: u64 = 4 << 30;
+pub(super) const WORK_MAX: u64 = 4 << 30;
 
 /// Lines of a hunk that are compared to find the place that is most like it.
 const LIKE_LINES: usize = 64;
@@ -66,9 +66,8 @@ fn side<'a>(hunk: &Hunk<'a>, without: LineKind) -> Vec<Wanted<'a>> {
 }
 
 /// Applies hunks to a text.
-pub(super) fn apply(text: &[u8], hunks: &[Hunk<'_>]) -> Result<Vec<u8>, Reason> {
+pub(super) fn apply(text: &[u8], hunks: &[Hunk<'_>], work: &mut u64) -> Result<Vec<u8>, Reason> {
     let old = Text::new(text).ok_or(Reason::Long)?;
-    let mut work = WORK_MAX;
     let mut new = Vec::with_capacity(text.len());
     let (mut done, mut shift) = (0, 0_isize);
     for (number, hunk) in (1..).zip(hunks) {
@@ -79,10 +78,10 @@ pub(super) fn apply(text: &[u8], hunks: &[Hunk<'_>]) -> Result<Vec<u8>, Reason> 
             // Nothing says whether this is the place; only an empty file can be no other.
             (old.len() == 0).then_some(0)
         } else {
-            find(&old, done, expected, &wanted, &mut work).ok_or(Reason::Costly)?
+            find(&old, done, expected, &wanted, work).ok_or(Reason::Costly)?
         };
         let Some(place) = place else {
-            return Err(unfit(&old, done, expected, number, hunk, &wanted, &mut work));
+            return Err(unfit(&old, done, expected, number, hunk, &wanted, work));
         };
         shift = place as isize - stated as isize;
         new.extend_from_slice(old.slice(done, place));

@@ -145,7 +145,10 @@ fn binary<'a>(cursor: &mut Cursor<'a>, ids: Option<([u8; 20], [u8; 20])>) -> Res
     Ok(Binary { old_id, new_id, is_delta, size, lines })
 }
 
-fn binary_part<'a>(cursor: &mut Cursor<'a>) -> Result<Option<(bool, usize, &'a [u8])>, ParseError> {
+/// Whether it is a delta, how many bytes it inflates to, and its lines.
+type BinaryPart<'a> = (bool, usize, &'a [u8]);
+
+fn binary_part<'a>(cursor: &mut Cursor<'a>) -> Result<Option<BinaryPart<'a>>, ParseError> {
     let head = cursor.peek().unwrap_or_default().trim_ascii_end();
     let (is_delta, size) = match (head.strip_prefix(b"literal "), head.strip_prefix(b"delta ")) {
         (Some(size), _) => (false, size),

@@ -12,7 +12,7 @@ const WIDTH: usize = 80;
 pub struct StatLine<'a> {
     /// The file.
     pub path: &'a [u8],
-    /// Its lines, or its sizes before and after if it is binary.
+    /// Its lines, or its sizes before and after if it is binary; zeros if its content is the same.
     pub change: Result<Lines, (u64, u64)>,
 }
 
@@ -49,6 +49,8 @@ pub fn write_stat(files: &[StatLine<'_>], mut out: impl Write) -> io::Result<()>
         let name = shortened(name, name_width);
         write!(out, " {name:name_width$} | ")?;
         match &file.change {
+            // Of the same content; only the mode differs.
+            Err((0, 0)) => writeln!(out, "{:>digits$}", "Bin")?,
             Err(sizes) => writeln!(out, "{:>digits$} {}", "Bin", &binary_text(*sizes)["Bin ".len()..])?,
             Ok(lines) => {
                 write!(out, "{:>digits$}", total(lines))?;

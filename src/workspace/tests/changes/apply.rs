@@ -174,6 +174,20 @@ fn a_bomb_does_not_burst() {
     );
 }
 
+#[test]
+fn a_patch_does_not_choose_how_long_it_takes() {
+    // Every line is like every other, but for the last one of each hunk, which fits nowhere.
+    let text = "x\n".repeat(400_000);
+    let hunk = format!("@@ -1,100001 +1,100001 @@\n{}-y\n+z\n", " x\n".repeat(100_000));
+    let patch = format!("--- a/x\n+++ b/x\n{hunk}--- a/y\n+++ b/y\n{hunk}");
+    let costly = "it takes too long to find where its hunks belong";
+    refuse(
+        &[("x", &text), ("y", &text)],
+        &patch,
+        &format!("the patch does not fit 2 of 2 files\nx: {costly}\ny: {costly}"),
+    );
+}
+
 /// A directory of the host, and a patch for it.
 fn host(before: &[(&str, &str)], patch: &str) -> (tempfile::TempDir, Result<(), String>) {
     let directory = tempfile::tempdir().unwrap();

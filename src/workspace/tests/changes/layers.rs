@@ -1,7 +1,7 @@
 //! Views of trees: layers as tars with their index, and the entries of a writable layer above them.
 
 use crate::model::{Node, Tree};
-use pyro_layer::{Limits, flatten, scan, write_index};
+use pyro_layer::{Limits, MergeError, Toc, Tree as Merged, flatten, scan, write_index};
 use pyro_protocol::{Entry, EntryKind, Stamp};
 use pyro_workspace::diff::{Contents, Diff, Lower, Touched, Upper, View, compare};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,18 +45,26 @@ pub fn tar(tree: &Tree) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
+/// How tables of contents become a tree.
+type Merge = for<'a> fn(&'a [Toc]) -> Result<Merged<'a>, MergeError>;
+
 /// A disk of one layer, in files of `directory`.
-pub fn lower(directory: &Path, tar: &[u8]) -> Lower {
-    let toc = scan(tar, &Limits::default(), Cursor::new(Vec::new())).unwrap();
+pub fn disk(directory: &Path, tar: &[u8], merge: Merge) -> Lower {
+    let tocs = [scan(tar, &Limits::default(), Cursor::new(Vec::new())).unwrap()];
     let (index, data) = (directory.join("index.erofs"), directory.join("layer.tar"));
     let mut out = BufWriter::new(File::create(&index).unwrap());
-    write_index(&flatten(&[toc]).unwrap(), &mut out).unwrap();
+    write_index(&merge(&tocs).unwrap(), &mut out).unwrap();
     out.flush().unwrap();
     std::fs::write(&data, tar).unwrap();
     Lower::open(&[index, data]).unwrap()
 }
 
-fn entry(path: &[u8], kind: EntryKind, mode: u32) -> Entry {
+/// The disk of an image of one layer.
+pub fn lower(directory: &Path, tar: &[u8]) -> Lower {
+    disk(directory, tar, flatten)
+}
+
+pub fn entry(path: &[u8], kind: EntryKind, mode: u32) -> Entry {
     Entry {
         path: path.to_vec().into(),
         kind,

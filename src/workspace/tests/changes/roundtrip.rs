@@ -1,9 +1,9 @@
 //! Whatever happens to a tree: `git apply` of the patch, and our own, make the new tree of the old one.
 
 use crate::layers::diff;
-use crate::model::{Tree, edit, git, ops, original, read, run, write};
+use crate::model::{Node, Tree, edit, git, ops, original, read, run, write};
 use proptest::prelude::*;
-use pyro_workspace::patch::Patch;
+use pyro_workspace::patch::{Lines, Patch, StatLine, write_stat};
 
 fn show(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -26,6 +26,29 @@ fn apply_git(old: &Tree, patch: &[u8]) -> Tree {
     let output = git(&root, &["apply", "--whitespace=nowarn"], patch);
     assert!(output.status.success(), "{}\n{}", show(&output.stderr), show(patch));
     read(&root)
+}
+
+/// Our table of git's own numbers.
+fn stat(numbers: &[u8], old: &Tree, new: &Tree) -> String {
+    let content = |tree: &Tree, path: &[u8]| match tree.get(path) {
+        Some(Node::File { content, .. }) => content.clone(),
+        _ => Vec::new(),
+    };
+    let sizes = |path: &[u8]| {
+        let (old, new) = (content(old, path), content(new, path));
+        if old == new { (0, 0) } else { (old.len() as u64, new.len() as u64) }
+    };
+    let lines = numbers.split(|byte| *byte == 0).filter(|line| !line.is_empty()).map(|line| {
+        let mut fields = line.splitn(3, |byte| *byte == b'\t');
+        let mut number = || str::from_utf8(fields.next().unwrap()).unwrap().parse().ok();
+        let (added, removed) = (number(), number());
+        let path = fields.next().unwrap();
+        let lines = added.zip(removed).map(|(added, removed)| Lines { added, removed });
+        StatLine { path, change: lines.ok_or_else(|| sizes(path)) }
+    });
+    let mut out = Vec::new();
+    write_stat(&lines.collect::<Vec<_>>(), &mut out).unwrap();
+    show(&out)
 }
 
 proptest! {
@@ -72,6 +95,8 @@ proptest! {
         }
         write(&new, &root);
         must(&["add", "-Af"]);
+        let numbers = must(&["diff", "--cached", "--no-renames", "--numstat", "-z", "HEAD"]);
+        prop_assert_eq!(stat(&numbers, &old, &new), show(&must(&["diff", "--cached", "--no-renames", "--stat=80", "HEAD"])));
         let renames = ["--binary", "-M", "-C", "--find-copies-harder"];
         for options in [&["--binary"][..], &renames, &["--binary", "--no-prefix", "-U1"]] {
             let patch = must(&[&["diff", "--cached", "HEAD"][..], options].concat());
