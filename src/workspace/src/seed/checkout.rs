@@ -43,8 +43,8 @@ pub(super) struct Repository {
     pub files: Files,
     pub head: Head,
     pub settings: Settings,
-    /// Objects of the index.
-    pub objects: Vec<Vec<u8>>,
+    /// The index, as `git ls-files -z -s -t` lists it.
+    pub listing: Vec<u8>,
 }
 
 /// Where HEAD points.
@@ -62,12 +62,22 @@ pub(super) struct View {
     pub repositories: Vec<Repository>,
 }
 
-/// What `git ls-files` says.
-#[derive(Default)]
-struct Listing {
-    /// Each path, and whether a repository may be there.
-    paths: Vec<(Vec<u8>, bool)>,
-    objects: Vec<Vec<u8>>,
+/// An entry of the index: `TAG MODE OBJECT STAGE<tab>PATH`.
+struct Tracked<'a> {
+    is_module: bool,
+    object: &'a [u8],
+    path: &'a [u8],
+}
+
+impl<'a> Tracked<'a> {
+    fn all(listing: &'a [u8]) -> impl Iterator<Item = Self> {
+        listing.split(|byte| *byte == 0).filter_map(|line| {
+            let tab = line.iter().position(|byte| *byte == b'\t')?;
+            let mut words = line[..tab].split(|byte| *byte == b' ').skip(1);
+            let (mode, object) = (words.next()?, words.next()?);
+            Some(Self { is_module: mode == b"160000", object, path: &line[tab + 1..] })
+        })
+    }
 }
 
 impl Checkout {
@@ -130,7 +140,7 @@ impl Checkout {
         let mut view = View { tree: Tree::open(&self.directory)?, repositories: Vec::new() };
         view.tree.leave_out(home.path());
         self.look_into(&mut view, b"")?;
-        view.tree.sort();
+        view.tree.order();
         for repository in &view.repositories {
             repository.add_to(&mut key);
         }
@@ -145,13 +155,13 @@ impl Checkout {
         let (tracked, others, head, settings) = thread::scope(|scope| {
             let others = scope.spawn(|| self.untracked(&git).map(|paths| tree.look(below(at, paths))));
             let head = scope.spawn(|| self.head(&git).and_then(|head| Ok((head, Settings::read(&git)?))));
-            let (paths, objects) = self.tracked(&git).map(|it| (it.paths, it.objects))?;
-            let tracked = (tree.look(below(at, paths)), objects);
+            let listing = git.read(&["ls-files", "-z", "-s", "-t"])?;
+            let tracked = (tree.look(below(at, tracked(&listing))), listing);
             let others = others.join().expect("it does not panic")?;
             let (head, settings) = head.join().expect("it does not panic")?;
             Ok::<_, GitError>((tracked, others, head, settings))
         })?;
-        let (tracked, objects) = tracked;
+        let (tracked, listing) = tracked;
         if self.is_top() {
             view.repositories.push(Repository {
                 path: at.to_vec(),
@@ -160,7 +170,7 @@ impl Checkout {
                 files: self.files.clone(),
                 head,
                 settings,
-                objects,
+                listing,
             });
         }
         for (path, may_be_repository, sight) in tracked.into_iter().chain(others) {
@@ -190,26 +200,6 @@ impl Checkout {
         }
     }
 
-    fn tracked(&self, git: &Git) -> Result<Listing, GitError> {
-        let output = git.read(&["ls-files", "-z", "-s", "-t"])?;
-        let mut listing = Listing::default();
-        // `TAG MODE OBJECT STAGE<tab>PATH`
-        for line in output.split(|byte| *byte == 0) {
-            let Some(tab) = line.iter().position(|byte| *byte == b'\t') else { continue };
-            let mut words = line[..tab].split(|byte| *byte == b' ').skip(1);
-            let is_module = words.next() == Some(b"160000");
-            if !is_module && let Some(object) = words.next() {
-                listing.objects.push(object.to_vec());
-            }
-            let path = &line[tab + 1..];
-            // One that is not merged is there once for each side.
-            if listing.paths.last().is_none_or(|(last, _)| last != path) {
-                listing.paths.push((path.to_vec(), is_module));
-            }
-        }
-        Ok(listing)
-    }
-
     fn untracked(&self, git: &Git) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
         let output = git.read(&["ls-files", "-z", "-o", "--exclude-standard"])?;
         let paths = output.split(|byte| *byte == 0).filter(|path| !path.is_empty());
@@ -219,19 +209,28 @@ impl Checkout {
     }
 
     fn head(&self, git: &Git) -> Result<Head, GitError> {
-        let word = |arguments: &[&str]| {
-            let output = git.run(arguments)?;
-            match output.status.code() {
-                Some(0) => Ok(Some(output.stdout.trim_ascii_end().to_vec())),
-                Some(1) => Ok(None),
-                _ => Err(git.refusal(arguments, &output)),
-            }
-        };
-        Ok(Head {
-            branch: word(&["symbolic-ref", "-q", "HEAD"])?,
-            commit: word(&["rev-parse", "-q", "--verify", "HEAD"])?,
-        })
+        // Both at once: the commit, and then the branch's name, or `HEAD` again if it is detached.
+        let both = git.run(&["rev-parse", "HEAD", "--symbolic-full-name", "HEAD"])?;
+        let mut lines = both.stdout.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
+        if both.status.success() {
+            return Ok(Head { commit: lines.next(), branch: lines.next().filter(|name| name != b"HEAD") });
+        }
+        // Before the first commit.
+        let branch = git.read(&["symbolic-ref", "HEAD"])?;
+        Ok(Head { commit: None, branch: Some(branch.trim_ascii_end().to_vec()) })
     }
+}
+
+/// Tracked paths, and whether each is a submodule's.
+fn tracked(listing: &[u8]) -> Vec<(Vec<u8>, bool)> {
+    let mut paths: Vec<(Vec<u8>, bool)> = Vec::new();
+    for Tracked { path, is_module, .. } in Tracked::all(listing) {
+        // One that is not merged is there once for each side.
+        if paths.last().is_none_or(|(last, _)| last != path) {
+            paths.push((path.to_vec(), is_module));
+        }
+    }
+    paths
 }
 
 /// Paths of a repository in the seed, in the order of layers.
@@ -246,6 +245,11 @@ fn below(at: &[u8], mut paths: Vec<(Vec<u8>, bool)>) -> Vec<(Vec<u8>, bool)> {
 }
 
 impl Repository {
+    /// Objects of the index, but for commits of submodules.
+    pub fn objects(&self) -> impl Iterator<Item = &[u8]> {
+        Tracked::all(&self.listing).filter(|it| !it.is_module).map(|it| it.object)
+    }
+
     fn add_to(&self, key: &mut Key) {
         key.add(&self.path);
         key.add(self.object_format.as_bytes());
@@ -272,7 +276,7 @@ impl View {
                 self.tree.add(path, body);
             }
         }
-        self.tree.sort();
+        self.tree.complete();
         Ok(self.tree)
     }
 }

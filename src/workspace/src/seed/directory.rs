@@ -1,11 +1,11 @@
 //! A directory that is no checkout: all of it.
 
 use super::cache::Key;
-use super::stamp::{Kind, Stamp};
+use super::stamp::Kind;
 use super::tree::{Body, Sight, Tree};
 use super::{SeedError, Skipped, display};
 use crate::home::Home;
-use pyro_layer::{Time, layer_order};
+use pyro_layer::layer_order;
 use rustix::fd::AsFd as _;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -30,7 +30,7 @@ pub(super) fn look(path: &Path, home: &Home, mut key: Key) -> Result<(Tree, Key)
         for (path, (), sight) in tree.look(names.into_iter().map(|name| (name, ())).collect()) {
             match sight {
                 Sight::Found(stamp) if stamp.kind == Kind::Directory => {
-                    tree.add(path.clone(), Body::Directory(Some(time_of(&stamp))));
+                    tree.add(path.clone(), Body::Directory(Some(stamp.modified)));
                     open.push(path);
                 }
                 Sight::Found(stamp) => tree.add(path, Body::Found(stamp)),
@@ -39,13 +39,9 @@ pub(super) fn look(path: &Path, home: &Home, mut key: Key) -> Result<(Tree, Key)
             }
         }
     }
-    tree.sort();
+    tree.complete();
     tree.add_to(&mut key);
     Ok((tree, key))
-}
-
-fn time_of(stamp: &Stamp) -> Time {
-    stamp.modified
 }
 
 /// What is in a directory, by paths in the order of layers.

@@ -3,8 +3,9 @@
 use super::SeedError;
 use super::cache::failed;
 use super::checkout::{Head, Repository};
-use super::git::{Git, GitError};
+use super::git::Git;
 use super::tree::Body;
+use std::collections::HashSet;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -83,13 +84,15 @@ fn pack(repository: &Repository, git: &Git, scratch: &Path) -> Result<Vec<(Strin
         want(&[b"--shallow ", commit]);
         want(&[commit]);
     }
-    repository.objects.iter().for_each(|object| want(&[object]));
+    let partial = repository.settings.is_partial();
+    let missing = if partial { missing(repository, git)? } else { HashSet::new() };
+    let present = repository.objects().filter(|object| !missing.contains(*object));
+    present.for_each(|object| want(&[object]));
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
     let base = scratch.join("pack");
     let mut words = vec!["pack-objects", "--quiet", "--revs", "--window=0", "--delta-base-offset"];
-    let partial = repository.settings.is_partial();
     if partial {
         words.push("--missing=allow-any");
     }
@@ -110,6 +113,14 @@ fn pack(repository: &Repository, git: &Git, scratch: &Path) -> Result<Vec<(Strin
         }
     }
     Ok(files)
+}
+
+/// Which of the objects a partial clone does not have.
+fn missing(repository: &Repository, git: &Git) -> Result<HashSet<Vec<u8>>, SeedError> {
+    let question = repository.objects().flat_map(|object| [object, b"\n"]).collect::<Vec<_>>().concat();
+    let answers = git.feed(&["cat-file", "--batch-check"], &question)?;
+    let missing = answers.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b" missing"));
+    Ok(missing.map(<[u8]>::to_vec).collect())
 }
 
 /// A plain copy of the index, that knows the files as the guest's git will see them.
@@ -142,6 +153,6 @@ fn index(original: &Path, git: &Git, scratch: &Path) -> Result<Option<PathBuf>, 
     // 1: there are changes.
     match output.status.code() {
         Some(0 | 1) => Ok(Some(copy)),
-        _ => Err(GitError::from(git.refusal(&words, &output)).into()),
+        _ => Err(git.refusal(&words, &output).into()),
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 /// Variables that would lead git elsewhere, or make it write; whoever started us may have them set.
 const CLEARED: &[&str] = &[
@@ -153,10 +154,12 @@ impl Git {
         let mut command = self.command(&words);
         let mut child = command.stdin(Stdio::piped()).spawn().map_err(|source| self.start_error(source))?;
         let mut stdin = child.stdin.take().expect("it is a pipe");
-        // If it hangs up, its own words say why. It reads all before it prints more than a line.
-        let _hung_up = stdin.write_all(input);
-        drop(stdin);
-        let output = child.wait_with_output().map_err(|source| self.start_error(source))?;
+        let output = thread::scope(|scope| {
+            // If it hangs up, its own words say why.
+            scope.spawn(move || stdin.write_all(input));
+            child.wait_with_output()
+        });
+        let output = output.map_err(|source| self.start_error(source))?;
         if output.status.success() { Ok(output.stdout) } else { Err(self.refusal(arguments, &output)) }
     }
 

@@ -76,3 +76,27 @@ pub(super) fn now() -> Time {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
     Time { seconds: now.tv_sec, nanos: now.tv_nsec as u32 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changed_within_a_tick_of_the_clock_is_fresh() {
+        let check = |changed: (i64, u32), now: (i64, u32), expected: bool| {
+            let time = |(seconds, nanos)| Time { seconds, nanos };
+            let stat = rustix::fs::stat("/").unwrap();
+            let stamp = Stamp { changed: time(changed), ..Stamp::of(&stat) };
+            assert_eq!(stamp.is_fresh(time(now)), expected, "{changed:?} {now:?}");
+        };
+        check((10, 1), (10, 1), true);
+        check((10, 1), (10, 20_000_000), true);
+        check((10, 1), (10, 20_000_002), false);
+        check((10, 999_999_999), (11, 1), true);
+        // A clock that went back.
+        check((11, 1), (10, 0), true);
+        // A file system that counts seconds.
+        check((10, 0), (11, 999_999_999), true);
+        check((10, 0), (12, 0), false);
+    }
+}

@@ -23,7 +23,7 @@ const THREADS: usize = 4;
 pub(super) struct Tree {
     pub directory: PathBuf,
     pub root: OwnedFd,
-    /// Relative paths. After [`Tree::sort`] in the order of layers, with all directories.
+    /// Relative paths. After [`Tree::complete`] in the order of layers, with all directories.
     pub members: Vec<(Vec<u8>, Body)>,
     pub skipped: Vec<Skipped>,
     /// A directory of ours that is never part of a seed.
@@ -102,7 +102,9 @@ impl Tree {
     }
 
     fn look_at<T>(&self, paths: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T, Sight)> {
-        let mut directories = Directories { root: self.root.as_fd(), path: Vec::new(), open: Vec::new() };
+        let whole = [PREFIX, b"/"].concat();
+        let mut directories =
+            Directories { root: self.root.as_fd(), whole, path: Vec::new(), open: Vec::new() };
         let look = |(path, with): (Vec<u8>, T)| {
             let sight = if self.is_left_out(&path) {
                 Sight::Skipped("it is pyro's own".into())
@@ -114,34 +116,36 @@ impl Tree {
         paths.into_iter().map(look).collect()
     }
 
-    /// Puts members into order, and adds the directories that they are in.
-    pub fn sort(&mut self) {
+    /// Puts members into order.
+    pub fn order(&mut self) {
+        self.members.sort_by(|(a, _), (b, _)| layer_order(a, b));
+    }
+
+    /// Adds the directories that members are in, and puts all into order.
+    pub fn complete(&mut self) {
         let mut times: HashMap<&[u8], Time> = HashMap::new();
         for (path, body) in &self.members {
             let time = match body {
                 Body::Found(stamp) => stamp.modified,
-                Body::Directory(time) => time.unwrap_or_default(),
-                Body::Bytes(_) | Body::Made(_) => Time::default(),
+                Body::Directory(_) | Body::Bytes(_) | Body::Made(_) => Time::default(),
             };
-            let mut parents =
-                path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
-            for parent in parents.by_ref() {
-                let newest = times.entry(parent).or_default();
+            for (slash, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+                let newest = times.entry(&path[..slash]).or_default();
                 *newest = time.max(*newest);
             }
         }
-        for (path, body) in &self.members {
-            if let Body::Directory(Some(_)) = body {
-                times.remove(&path[..]);
+        let made = times.into_iter().map(|(path, time)| (path.to_vec(), Body::Directory(Some(time))));
+        self.members.extend(made.collect::<Vec<_>>());
+        self.order();
+        // One that came with its own time stays: sorting keeps it before the one that was added here.
+        self.members.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same && let (Body::Directory(added), Body::Directory(given @ None)) = (&later.1, &mut first.1)
+            {
+                *given = *added;
             }
-        }
-        let made: Vec<_> =
-            times.into_iter().map(|(path, time)| (path.to_vec(), Body::Directory(Some(time)))).collect();
-        // A directory that is given with its time goes before one that is not.
-        self.members.extend(made);
-        let rank = |body: &Body| matches!(body, Body::Directory(None));
-        self.members.sort_by(|(a, body), (b, other)| layer_order(a, b).then(rank(body).cmp(&rank(other))));
-        self.members.dedup_by(|later, first| later.0 == first.0);
+            same
+        });
     }
 
     /// The newest time of a file.
@@ -176,6 +180,8 @@ impl Tree {
 /// The directories on the way to a path, open: each is looked up once.
 struct Directories<'a> {
     root: BorrowedFd<'a>,
+    /// The path in the layer, of which the start stays.
+    whole: Vec<u8>,
     /// Of the innermost.
     path: Vec<u8>,
     /// Each with the length of its path.
@@ -184,7 +190,9 @@ struct Directories<'a> {
 
 impl Directories<'_> {
     fn look(&mut self, path: &[u8]) -> Sight {
-        if let Err(error) = check_path(&[PREFIX, b"/", path].concat()) {
+        self.whole.truncate(PREFIX.len() + 1);
+        self.whole.extend_from_slice(path);
+        if let Err(error) = check_path(&self.whole) {
             return Sight::Skipped(error.to_string());
         }
         let slash = path.iter().rposition(|byte| *byte == b'/');
