@@ -113,6 +113,18 @@ pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
     Ok(false)
 }
 
+/// Ends the machine of a workspace, if there is one, whatever is lost with it.
+///
+/// # Errors
+/// [`LifecycleError`].
+pub fn halt(directory: &Directory) -> Result<(), LifecycleError> {
+    match ask_or_take(directory, &Order::Halt)? {
+        Found::Answered => drop(directory.lock_for(LOCK_MAX)),
+        Found::Taken(workspace) => drop(workspace.release()),
+    }
+    Ok(())
+}
+
 /// Deletes a workspace, whatever runs in it.
 ///
 /// # Errors
