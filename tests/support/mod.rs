@@ -11,6 +11,7 @@ pub mod delta;
 pub mod endurance;
 pub mod machine;
 pub mod process;
+pub mod snapshots;
 pub mod workspaces;
 
 /// The environment that the tests run in: Debian's packages, as `images/build.sh` makes it.
