@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 pub mod cases;
+pub mod crashes;
 pub mod process;
 pub mod workspaces;
 
