@@ -1,6 +1,10 @@
 //! Every case of a workspace, on real microVMs.
 
+<<<<<<< HEAD
 use crate::support::{Pyro, snapshots, workspaces};
+=======
+use crate::support::{Pyro, crashes, workspaces};
+>>>>>>> life
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -72,6 +76,7 @@ fn an_interrupted_create_leaves_nothing() {
 }
 
 #[test]
+<<<<<<< HEAD
 fn a_reset_gives_back_every_byte() {
     snapshots::a_reset_gives_back_every_byte(&pyro());
 }
@@ -89,4 +94,10 @@ fn a_fork_goes_its_own_way() {
 #[test]
 fn a_commit_is_an_image_like_any_other() {
     snapshots::a_commit_is_an_image_like_any_other(&pyro());
+=======
+fn a_kill_leaves_the_old_state_or_the_new_one() {
+    // Every one of them takes minutes here; on namespaces all are passed.
+    let names = ["supervisor.started", "supervisor.killed"].map(str::to_owned);
+    crashes::a_kill_leaves_the_old_state_or_the_new_one(&pyro(), &names);
+>>>>>>> life
 }
