@@ -1,10 +1,6 @@
 //! Every case of a workspace, on real microVMs.
 
-<<<<<<< HEAD
-use crate::support::{Pyro, snapshots, workspaces};
-=======
-use crate::support::{Pyro, crashes, workspaces};
->>>>>>> life
+use crate::support::{Pyro, crashes, snapshots, workspaces};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -76,7 +72,6 @@ fn an_interrupted_create_leaves_nothing() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn a_reset_gives_back_every_byte() {
     snapshots::a_reset_gives_back_every_byte(&pyro());
 }
@@ -94,10 +89,11 @@ fn a_fork_goes_its_own_way() {
 #[test]
 fn a_commit_is_an_image_like_any_other() {
     snapshots::a_commit_is_an_image_like_any_other(&pyro());
-=======
+}
+
+#[test]
 fn a_kill_leaves_the_old_state_or_the_new_one() {
     // Every one of them takes minutes here; on namespaces all are passed.
     let names = ["supervisor.started", "supervisor.killed"].map(str::to_owned);
     crashes::a_kill_leaves_the_old_state_or_the_new_one(&pyro(), &names);
->>>>>>> life
 }

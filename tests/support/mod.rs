@@ -7,13 +7,10 @@ use std::process::{Command, Output, Stdio};
 
 pub mod agent;
 pub mod cases;
-<<<<<<< HEAD
+pub mod crashes;
 pub mod delta;
 pub mod endurance;
 pub mod machine;
-=======
-pub mod crashes;
->>>>>>> life
 pub mod process;
 pub mod snapshots;
 pub mod workspaces;
