@@ -54,7 +54,12 @@ fn snapshot(made: &Made<'_>, verb: &str, words: &[&str]) -> Ran {
 /// The first line that differs, which says more than two trees.
 fn same(left: &str, right: &str, when: &str) {
     let differing = left.lines().zip(right.lines()).find(|(left, right)| left != right);
-    assert!(left == right, "{when}: {} and {} lines; {differing:?}", left.lines().count(), right.lines().count());
+    assert!(
+        left == right,
+        "{when}: {} and {} lines; {differing:?}",
+        left.lines().count(),
+        right.lines().count()
+    );
 }
 
 pub fn a_reset_gives_back_every_byte(pyro: &Pyro) {
@@ -89,12 +94,16 @@ pub fn a_reset_gives_back_every_byte(pyro: &Pyro) {
     made.run("reset", &["--snapshot", "later"]).ended(0);
     same(&later, &fingerprint(&made), "later");
     let ran = made.run("reset", &["--snapshot", "round-1"]).ended(1);
-    assert!(ran.stderr.contains("round-2") && ran.stderr.contains("hint: pyro workspace snapshot list"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("round-2") && ran.stderr.contains("hint: pyro workspace snapshot list"),
+        "{ran:?}"
+    );
 }
 
 pub fn a_snapshot_costs_what_has_changed(pyro: &Pyro) {
     let made = Made::new(pyro, &[]);
-    made.sh("mkdir -p big; for n in 1 2 3 4; do head -c 8M /dev/urandom > big/$n; done; ln big/1 big/link").ended(0);
+    made.sh("mkdir -p big; for n in 1 2 3 4; do head -c 8M /dev/urandom > big/$n; done; ln big/1 big/link")
+        .ended(0);
     let first = snapshot(&made, "create", &["first", "--json"]).ended(0).json();
     assert!(first["snapshot"]["bytes"].as_u64().unwrap() > 32 << 20, "{first}");
     made.sh("head -c 256K /dev/urandom > small; rm big/2; mkfifo pipe").ended(0);
@@ -110,7 +119,10 @@ pub fn a_snapshot_costs_what_has_changed(pyro: &Pyro) {
     made.run("stop", &[]).ended(0);
     snapshot(&made, "create", &["stopped"]).ended(0);
     assert_eq!(made.status()["state"], "stopped");
-    assert_eq!(snapshot(&made, "list", &["--json"]).ended(0).json()["snapshots"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        snapshot(&made, "list", &["--json"]).ended(0).json()["snapshots"].as_array().unwrap().len(),
+        4
+    );
     made.run("reset", &["--snapshot", "second"]).ended(0);
     let looked = made.sh("ls big; stat -c %h big/1 big/link; test -p pipe && wc -c < small").ended(0);
     assert_eq!(looked.stdout, "1\n3\n4\nlink\n2\n2\n262144\n");

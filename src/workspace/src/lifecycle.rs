@@ -116,8 +116,8 @@ pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
 /// [`LifecycleError`].
 pub fn halt(directory: &Directory) -> Result<(), LifecycleError> {
     match ask_or_take(directory, &Order::Halt)? {
-        Found::Answered => drop(directory.lock_for(LOCK_MAX)),
-        Found::Taken(workspace) => drop(workspace.release()),
+        None => drop(directory.lock_for(LOCK_MAX)),
+        Some(workspace) => drop(workspace.release()),
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! New writable layers: resets and forks. Both cost what a start costs, whatever the workspace holds.
 
-use crate::directory::{Directory, WorkspaceError, remove_all};
+use crate::directory::{Directory, Generation, WorkspaceError, remove_all};
 use crate::failpoint;
 use crate::home::Home;
 use crate::id::Name;
@@ -59,22 +59,30 @@ pub fn reset(
         record.state = State::Stopped;
     })?;
     failpoint::pass("reset.switched");
-    match boot(home, workspace, until) {
-        Ok(booted) => {
-            // It is of no use to anybody. What stays of it the next command removes.
+    let booted = boot(home, workspace, until);
+    match &booted {
+        // It is of no use to anybody. What stays of it the next command removes.
+        Ok(_) => {
             if let Err(error) = remove_all(old.path()) {
                 tracing::warn!(%error, "an old writable layer stays behind");
             }
-            Ok(booted)
         }
-        Err((mut workspace, failed)) => {
-            workspace.change(|record| *record = Record { state: State::Stopped, ..before })?;
-            failpoint::pass("reset.undone");
-            let _ = remove_all(fresh.path());
-            workspace.release();
-            Err(ResetError::NotStarted(failed))
-        }
+        Err(_) => undo(directory, before, &fresh)?,
     }
+    booted.map_err(ResetError::NotStarted)
+}
+
+/// Goes back to the generation before, unless somebody has gone on with the new one meanwhile, or
+/// swept the old one.
+fn undo(directory: &Directory, before: Record, fresh: &Generation) -> Result<(), ResetError> {
+    let mut workspace = claim(directory)?;
+    let old = directory.generation(before.generation);
+    if workspace.generation() == *fresh && old.path().exists() {
+        workspace.change(|record| *record = Record { state: State::Stopped, ..before })?;
+        failpoint::pass("reset.undone");
+        remove_all(fresh.path())?;
+    }
+    Ok(())
 }
 
 /// Makes a new workspace on a snapshot of another, or on what that holds now. Its baseline is that
@@ -109,5 +117,5 @@ pub fn fork(
     let workspace = Workspace::create(home, &image, &spec)?;
     drop(held);
     failpoint::pass("fork.created");
-    boot(home, workspace, until).map_err(|(_deleted, failed)| ResetError::NotStarted(failed))
+    boot(home, workspace, until).map_err(ResetError::NotStarted)
 }
