@@ -34,7 +34,7 @@ xz-utils          test   the lab: kernel modules
 zstd              test   the lab: the kernel, whichever way it is packed
 kmod              test   the lab: order of modules
 binutils          test   the lab: smaller modules
-busybox-static    test   the lab: first process
+busybox-static    test   the lab: first process; the smallest image with a shell
 fakeroot          test   the lab: owners in its root image, without root
 nix-bin           test   evaluates flake.nix
 bubblewrap        bench  a sandbox to compare with

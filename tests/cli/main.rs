@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+/// Images made by hand and a real registry, from the tests of `pyro-oci`.
+#[path = "../../src/oci/tests/images/support/mod.rs"]
+#[allow(dead_code, reason = "the table here needs a part of it")]
+mod images;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod host_compat;
+mod prune;
 mod usage;

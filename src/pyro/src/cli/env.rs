@@ -5,10 +5,10 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::{bytes, table};
 use super::progress::Shown;
-use super::start::fetch;
+use super::start::{fetch, hold};
 use crate::catalog::{Environment, display_name, official};
 use pyro_oci::{ExportFormat, Image, ImageSummary, Prune, export, import};
-use pyro_workspace::{Home, in_use, reap};
+use pyro_workspace::{Home, in_use, reap, records};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ enum Verb {
     List,
     /// Fetch an environment from its registry
     Pull(Named),
-    /// Digests, platform, configuration and layers of an installed image
+    /// Digests, platform, configuration and layers of an installed image, and which workspaces use it
     Inspect(Named),
     /// Remove what nothing refers to: partial downloads, layers, caches
     Prune(PruneArgs),
@@ -155,6 +155,7 @@ impl Listed {
 
 fn list(context: &Context) -> Result<Exit, CliError> {
     let home = context.home()?;
+    let _held = hold(&home)?;
     let mut installed = home.store().list().map_err(|error| CliError::new("store", error))?;
     let mut listed = Vec::new();
     for entry in official() {
@@ -177,6 +178,7 @@ fn list(context: &Context) -> Result<Exit, CliError> {
 fn pull(context: &Context, named: &Named) -> Result<Exit, CliError> {
     let environment = parse(&named.environment)?;
     let home = context.home()?;
+    let _held = hold(&home)?;
     let image = fetch(context, &home, &environment)?;
     prepare(&home, &image)?;
     installed(context, &image)
@@ -185,6 +187,7 @@ fn pull(context: &Context, named: &Named) -> Result<Exit, CliError> {
 fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
     let environment = args.tag.as_deref().map(parse).transpose()?;
     let home = context.home()?;
+    let _held = hold(&home)?;
     let shown = Shown::new(context.out);
     let name = environment.as_ref().map(Environment::local);
     let image = import(home.store(), &args.file, name, &shown).map_err(|error| {
@@ -212,10 +215,29 @@ fn installed(context: &Context, image: &Image) -> Result<Exit, CliError> {
 fn inspect(context: &Context, named: &Named) -> Result<Exit, CliError> {
     let environment = parse(&named.environment)?;
     let home = context.home()?;
+    // A killed `run` uses nothing any more.
+    reap(&home);
+    let _held = hold(&home)?;
     let image = find(&home, &environment)?;
-    let value = describe(&image);
+    let mut value = describe(&image);
+    value["workspaces"] = users(context, &home, &image);
     context.out.result(&value, || text_of(&value))?;
     Ok(Exit::Done)
+}
+
+/// The workspaces that run on an image; null if a record that cannot be read may be of one more.
+fn users(context: &Context, home: &Home, image: &Image) -> Value {
+    match records(home) {
+        Ok(records) => records
+            .iter()
+            .filter(|record| record.manifest == image.manifest)
+            .map(|record| json!({ "id": record.id, "created_at": record.created_at }))
+            .collect(),
+        Err(error) => {
+            context.out.note(format_args!("note: which workspaces use it is unknown: {error}"));
+            Value::Null
+        }
+    }
 }
 
 fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
@@ -236,7 +258,8 @@ fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
     // A killed `run` needs nothing any more.
     reap(&home);
     // From here on nobody can start to use an image; only then is it known what is in use.
-    let sweep = home.store().sweep().map_err(failed)?;
+    let waiting = || context.out.note("waiting for other pyro commands that use the store");
+    let sweep = home.store().sweep(waiting).map_err(failed)?;
     let in_use = in_use(&home).map_err(|error| {
         CliError::new("workspace", error).hint("nothing was removed: what that workspace needs is unknown")
     })?;
@@ -257,6 +280,7 @@ fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
 fn send(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
     let environment = parse(&args.named.environment)?;
     let home = context.home()?;
+    let _held = hold(&home)?;
     let image = find(&home, &environment)?;
     let shown = Shown::new(context.out);
     export(home.store(), &image, &args.file, args.format.into(), &shown).map_err(|error| {

@@ -125,7 +125,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let home = context.home().map_err(failed)?;
     let name = args.environment;
-    let image = environment(context, &home, &name).map_err(failed)?;
+    let (image, held) = environment(context, &home, &name).map_err(failed)?;
     trace::reached("image found");
     let cancel = Cancel::new()?;
     let armed = until_signal(context, &cancel);
@@ -133,8 +133,8 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let allow_host_compat = args.machine.allow_host_compat;
     let request = Start { image: &image, resources, ttl_seconds: ttl, until, allow_host_compat };
-    let running =
-        start(context, &home, &request).map_err(|error| interrupted(context, failed(error)))?.running;
+    let machine = start(context, &home, held, &request);
+    let running = machine.map_err(|error| interrupted(context, failed(error)))?.running;
     let mode = running.execution_mode().as_str();
 
     let exec = Exec {
