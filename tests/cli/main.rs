@@ -9,6 +9,6 @@ mod images;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod host_compat;
 mod prune;
-mod usage;
