@@ -3,6 +3,8 @@
 mod context;
 mod demo;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod env;
 mod error;
 mod exit;
