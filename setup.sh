@@ -24,6 +24,7 @@ uidmap            build  lets mmdebstrap run without root
 python3           build  images and the lab
 python3-pip       build  fetches libkrunfw
 docker-registry   test   a real registry on loopback
+g++               test   libFuzzer, which drives the fuzz targets
 skopeo            test   a second opinion on images
 umoci             test   the same on layers
 erofs-utils       test   fsck.erofs reads our indexes; the lab has an EROFS root
@@ -34,7 +35,7 @@ xz-utils          test   the lab: kernel modules
 zstd              test   the lab: the kernel, whichever way it is packed
 kmod              test   the lab: order of modules
 binutils          test   the lab: smaller modules
-busybox-static    test   the lab: first process
+busybox-static    test   the lab: first process; the smallest image with a shell
 fakeroot          test   the lab: owners in its root image, without root
 nix-bin           test   evaluates flake.nix
 bubblewrap        bench  a sandbox to compare with

@@ -2,8 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+/// Images made by hand and a real registry, from the tests of `pyro-oci`.
+#[path = "../../src/oci/tests/images/support/mod.rs"]
+#[allow(dead_code, reason = "the table here needs a part of it")]
+mod images;
+#[path = "../support/pages.rs"]
+mod pages;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod documented;
 mod host_compat;
-mod usage;
+mod prune;

@@ -61,10 +61,17 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Waits until nobody else holds the lock.
-    pub(crate) fn exclusive(path: &Path) -> Result<Self, FileError> {
+    /// Waits until nobody else holds the lock; `waiting` is called first if somebody does.
+    pub(crate) fn exclusive(path: &Path, waiting: impl FnOnce()) -> Result<Self, FileError> {
         let file = Self::open(path)?;
-        file.lock().map_err(FileError::at("lock", path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                waiting();
+                file.lock().map_err(FileError::at("lock", path))?;
+            }
+            Err(TryLockError::Error(error)) => return Err(FileError::at("lock", path)(error)),
+        }
         Ok(Self { _file: file })
     }
 

@@ -80,13 +80,13 @@ struct Marked {
 }
 
 impl Store {
-    /// Waits until nobody holds the store, and keeps others from it. A process that holds it itself
-    /// would wait forever.
+    /// Waits until nobody holds the store, and keeps others from it; `waiting` is called first if
+    /// somebody does. A process that holds it itself would wait forever.
     ///
     /// # Errors
     /// When the lock file cannot be used.
-    pub fn sweep(&self) -> Result<Sweep<'_>, StoreError> {
-        Ok(Sweep { store: self, _lock: Lock::exclusive(&self.gc_lock())? })
+    pub fn sweep(&self, waiting: impl FnOnce()) -> Result<Sweep<'_>, StoreError> {
+        Ok(Sweep { store: self, _lock: Lock::exclusive(&self.gc_lock(), waiting)? })
     }
 }
 

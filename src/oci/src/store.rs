@@ -213,7 +213,8 @@ impl Store {
     }
 
     /// Keeps every blob in place until the guard is dropped. Who notes a digest for later use (a
-    /// workspace's record) holds this from before the look-up until after the note is durable.
+    /// workspace's record) holds this from before the look-up until after the note is written.
+    /// Holders do not wait for each other, so one process may hold it several times.
     ///
     /// # Errors
     /// When the lock file cannot be used.
@@ -392,7 +393,7 @@ impl Store {
     }
 
     pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut Names) -> T) -> Result<T, StoreError> {
-        let _lock = Lock::exclusive(&self.layout().join("index.lock"))?;
+        let _lock = Lock::exclusive(&self.layout().join("index.lock"), || {})?;
         let mut names = self.names()?;
         let result = change(&mut names);
         let bytes = serde_json::to_vec_pretty(&names).expect("plain JSON values serialize");

@@ -20,7 +20,7 @@ mod workspace;
 
 pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
-pub use in_use::in_use;
+pub use in_use::{in_use, records};
 pub use program::ProgramError;
 pub use pyro_machine::report::Stage;
 pub use pyro_protocol::{Ended, Exec, Failure, FailureKind, Status, Step, Window};

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 /// The version that this program writes. A newer one is refused, never rewritten.
 pub const VERSION: u32 = 1;
 
-const FILE: &str = "workspace.json";
+/// Name of the file in the directory of the workspace.
+pub(crate) const FILE: &str = "workspace.json";
 const FRESH: &str = "workspace.json.new";
 
 /// What kind of machine runs a workspace.

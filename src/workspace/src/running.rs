@@ -11,7 +11,7 @@ use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
 use pyro_machine::report::{Confinement, End, Reason};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
-use pyro_oci::{DiskError, Image, LayerDisk, UnpackError};
+use pyro_oci::{DiskError, Image, LayerDisk, StoreError, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use std::io;
@@ -33,6 +33,9 @@ pub enum StartError {
     /// The agent's program.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// The store of images.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The image's disk.
     #[error("the image's disk cannot be made: {0}")]
     Disk(#[from] DiskError),
@@ -237,6 +240,8 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
     let resources = workspace.record().resources;
     let delta = &workspace.record().delta;
     let cache = home.cache();
+    // While the disk or tree is made; what is made stays, since the workspace's record names it.
+    let _held = home.store().hold()?;
     Ok(match workspace.record().execution_mode {
         ExecutionMode::GuestVsock => {
             // The places of the first two are fixed, and the agent looks whether there is a third.

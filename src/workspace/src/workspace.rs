@@ -12,14 +12,17 @@
 
 use crate::home::Home;
 use crate::id::WorkspaceId;
-use crate::record::{ExecutionMode, Record, RecordError, Resources, VERSION};
+use crate::record::{self, ExecutionMode, Record, RecordError, Resources, VERSION};
 use crate::upper;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Image};
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Name of the lock in the directory of a workspace.
+const LOCK: &str = "lock";
 
 /// How to make a workspace.
 #[derive(Clone, Debug)]
@@ -163,8 +166,13 @@ pub fn reap(home: &Home) -> usize {
         .map(|entry| entry.path())
         .filter(|directory| {
             // The lock is taken before the record is read: its owner writes the record under it.
-            let Ok(Some(_lock)) = lock(directory) else { return false };
-            orphaned(directory) && remove(directory).is_ok()
+            match lock(directory, File::options().append(true)) {
+                Ok(Some(_lock)) => orphaned(directory) && remove(directory).is_ok(),
+                // Its owner was killed as the directory's first or last moment came: it is empty. If
+                // the owner lives, it notices.
+                Err(error) if is_missing(&error) => fs::remove_dir(directory).is_ok(),
+                _ => false,
+            }
         })
         .count()
 }
@@ -178,10 +186,10 @@ fn claim(home: &Home) -> Result<(WorkspaceId, File), WorkspaceError> {
         make_directory(&directory)?;
         // Between the two, another process may have taken the directory for an orphan: then it
         // is gone, or going, and this one takes another identity.
-        match lock(&directory) {
+        match lock(&directory, File::options().append(true).create(true)) {
             Ok(Some(lock)) => return Ok((id, lock)),
             Ok(None) => {}
-            Err(WorkspaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => {
                 let _ = remove(&directory);
                 return Err(error);
@@ -190,17 +198,22 @@ fn claim(home: &Home) -> Result<(WorkspaceId, File), WorkspaceError> {
     }
 }
 
-/// Takes the lock of the workspace in `directory`; `None` if another process has it.
-fn lock(directory: &Path) -> Result<Option<File>, WorkspaceError> {
-    let path = directory.join("lock");
+/// Takes the lock of the workspace in `directory`; `None` if another process has it. Only who makes
+/// a workspace makes the file: elsewhere it would get in the way of one who deletes the directory.
+fn lock(directory: &Path, options: &OpenOptions) -> Result<Option<File>, WorkspaceError> {
+    let path = directory.join(LOCK);
     let io_error = |source| WorkspaceError::Io { path: path.clone(), source };
-    let file = File::options().create(true).append(true).open(&path).map_err(io_error)?;
+    let file = options.open(&path).map_err(io_error)?;
     match file.try_lock() {
         // A lock on a file that was deleted meanwhile is no lock.
         Ok(()) => Ok((file.metadata().map_err(io_error)?.nlink() > 0).then_some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(io_error(source)),
     }
+}
+
+fn is_missing(error: &WorkspaceError) -> bool {
+    matches!(error, WorkspaceError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
 }
 
 fn make_directory(path: &Path) -> Result<(), WorkspaceError> {
@@ -215,6 +228,8 @@ const PARTS: [&str; 5] = ["logs", "run", "writable/tmp", "writable/upper", "writ
 
 /// Removes a directory of ours with all that a machine left in it.
 fn remove(directory: &Path) -> Result<(), WorkspaceError> {
+    // First of all, so that whatever is killed here leaves an orphan.
+    let _ = fs::remove_file(directory.join(record::FILE));
     // A file system that discards what is freed waits for the disk at each directory's end, and an
     // overlay alone leaves five. What fails here is tried again, and told of, below.
     std::thread::scope(|scope| {
@@ -225,11 +240,11 @@ fn remove(directory: &Path) -> Result<(), WorkspaceError> {
         }
     });
     let denied = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    let removed = match fs::remove_dir_all(directory) {
+    let removed = match remove_parts(directory) {
         // In a machine of namespaces root may well have closed directories to itself.
         Err(error) if denied(&error) => {
             open_up(directory);
-            fs::remove_dir_all(directory)
+            remove_parts(directory)
         }
         other => other,
     };
@@ -239,6 +254,24 @@ fn remove(directory: &Path) -> Result<(), WorkspaceError> {
         }
         _ => Ok(()),
     }
+}
+
+/// The lock last, so that [`reap`] can go on wherever this was killed.
+fn remove_parts(directory: &Path) -> io::Result<()> {
+    let remove_file = |path: &Path| match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        match entry.file_type()? {
+            kind if kind.is_dir() => fs::remove_dir_all(entry.path())?,
+            _ if entry.file_name() == LOCK => {}
+            _ => remove_file(&entry.path())?,
+        }
+    }
+    remove_file(&directory.join(LOCK))?;
+    fs::remove_dir(directory)
 }
 
 /// Lets the owner into every directory at and below `directory`; follows no link.

@@ -24,11 +24,11 @@ fn install(store: &Store, name: &str, layers: &[usize]) -> Image {
 }
 
 fn prune(store: &Store, all: bool, in_use: &[Digest]) -> Vec<(PrunedKind, String)> {
-    let dry = store.sweep().unwrap().prune(Prune { all, dry_run: true }, in_use).unwrap();
-    let pruned = store.sweep().unwrap().prune(Prune { all, dry_run: false }, in_use).unwrap();
+    let dry = store.sweep(|| {}).unwrap().prune(Prune { all, dry_run: true }, in_use).unwrap();
+    let pruned = store.sweep(|| {}).unwrap().prune(Prune { all, dry_run: false }, in_use).unwrap();
     assert_eq!(dry.items, pruned.items, "a dry run tells what a real one does");
     assert_eq!(dry.bytes, pruned.bytes);
-    let again = store.sweep().unwrap().prune(Prune { all, dry_run: false }, in_use).unwrap();
+    let again = store.sweep(|| {}).unwrap().prune(Prune { all, dry_run: false }, in_use).unwrap();
     assert_eq!(again.items, [], "everything went at once");
     pruned.items.into_iter().map(|item| (item.kind, item.name)).collect()
 }
@@ -115,11 +115,17 @@ fn pruning_waits_for_those_who_hold_the_store() {
     let image = install(&store, "a:1", &[1]);
     let held = store.hold().unwrap();
     let (done, pruned) = mpsc::channel();
+    let (waits, waiting) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| {
-            store.sweep().unwrap().prune(Prune { all: true, dry_run: false }, &[]).unwrap();
+            store
+                .sweep(|| waits.send(()).unwrap())
+                .unwrap()
+                .prune(Prune { all: true, dry_run: false }, &[])
+                .unwrap();
             done.send(()).unwrap();
         });
+        waiting.recv().expect("it says that it waits");
         assert!(pruned.recv_timeout(Duration::from_millis(300)).is_err(), "it must wait");
         assert!(store.blob(&image.layers[0].diff_id).exists());
         drop(held);

@@ -46,7 +46,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let out = context.out;
     let resources = args.machine.resources(context)?;
     let home = context.home()?;
-    let image = environment(context, &home, ENVIRONMENT)?;
+    let (image, held) = environment(context, &home, ENVIRONMENT)?;
     let mut steps = Vec::new();
     let mut step = |name, took: Duration| {
         let duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0;
@@ -61,7 +61,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
     let allow_host_compat = args.machine.allow_host_compat;
     let request = Start { image: &image, resources, ttl_seconds: TTL.as_secs(), until, allow_host_compat };
-    let started = start(context, &home, &request)?;
+    let started = start(context, &home, held, &request)?;
     step("create", started.created_in);
     step("start", started.booted_in);
     let running = started.running;

@@ -7,6 +7,7 @@ use super::output::Output;
 use super::signals::{Armed, Signals};
 use super::start::{Start, environment, start};
 use super::terminal::{RawTerminal, window};
+use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use pyro_oci::Image;
 use pyro_workspace::{
     Bytes, Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, Session, SessionError, Status,
@@ -33,10 +34,10 @@ pub struct RunArgs {
     #[command(flatten)]
     machine: MachineArgs,
     /// Kill the command after so many seconds [default: 30]
-    #[arg(long, env = "PYRO_TIMEOUT_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    #[arg(long, env = "PYRO_TIMEOUT_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     timeout_seconds: Option<u64>,
     /// End the machine after so many seconds, whatever it does [default: 600]
-    #[arg(long, env = "PYRO_TTL_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    #[arg(long, env = "PYRO_TTL_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     ttl_seconds: Option<u64>,
     /// Set a variable in the command's environment
     #[arg(long, value_name = "K=V", value_parser = variable)]
@@ -59,10 +60,10 @@ pub struct RunArgs {
 #[derive(Debug, clap::Args)]
 pub struct MachineArgs {
     /// Virtual processors [default: 1]
-    #[arg(long, env = "PYRO_VCPU_COUNT", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, env = "PYRO_VCPU_COUNT", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=VCPUS_MAX as i64))]
     vcpu_count: Option<u8>,
     /// Memory in MiB [default: 1024]
-    #[arg(long, env = "PYRO_MEM_MIB", value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
+    #[arg(long, env = "PYRO_MEM_MIB", value_name = "MIB", value_parser = clap::value_parser!(u32).range(MEM_MIB_MIN as i64..=MEM_MIB_MAX as i64))]
     mem_mib: Option<u32>,
     /// Let the command reach public addresses
     #[arg(long)]
@@ -125,7 +126,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let home = context.home().map_err(failed)?;
     let name = args.environment;
-    let image = environment(context, &home, &name).map_err(failed)?;
+    let (image, held) = environment(context, &home, &name).map_err(failed)?;
     trace::reached("image found");
     let cancel = Cancel::new()?;
     let armed = until_signal(context, &cancel);
@@ -133,8 +134,8 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let allow_host_compat = args.machine.allow_host_compat;
     let request = Start { image: &image, resources, ttl_seconds: ttl, until, allow_host_compat };
-    let running =
-        start(context, &home, &request).map_err(|error| interrupted(context, failed(error)))?.running;
+    let machine = start(context, &home, held, &request);
+    let running = machine.map_err(|error| interrupted(context, failed(error)))?.running;
     let mode = running.execution_mode().as_str();
 
     let exec = Exec {

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::progress::Shown;
 use crate::catalog::Environment;
-use pyro_oci::{Image, pull};
+use pyro_oci::{Image, InUse, PullError, RegistryError, pull};
 use pyro_workspace::{
     CreateSpec, ExecutionMode, Home, Resources, Running, StartError, Until, Verdict, Workspace, reap, trace,
 };
@@ -34,19 +34,48 @@ pub struct Started {
     pub booted_in: Duration,
 }
 
-/// The environment that `name` names, pulled if it is not installed.
+/// The environment that `name` names, pulled if it is not installed; nothing of it is removed while
+/// the second value lives.
 ///
 /// # Errors
 /// A name that is not one, or an image that cannot be had.
-pub fn environment(context: &Context, home: &Home, name: &str) -> Result<Image, CliError> {
+pub fn environment(context: &Context, home: &Home, name: &str) -> Result<(Image, InUse), CliError> {
     let environment = Environment::parse(name).map_err(|error| {
         CliError::new("environment", error).hint("pyro env list shows the official environments")
     })?;
-    let installed = home.store().find(environment.local()).map_err(|error| CliError::new("store", error))?;
-    match installed {
-        Some(image) => Ok(image),
-        None => fetch(context, home, &environment),
+    let held = hold(home)?;
+    let installed = home.store().find(environment.local()).map_err(|error| CliError::store(&error))?;
+    let image = match installed {
+        Some(image) => image,
+        None => fetch(context, home, &environment)?,
+    };
+    Ok((image, held))
+}
+
+fn pull_hint(environment: &Environment, error: &PullError) -> &'static str {
+    match error {
+        PullError::Local(_) => {
+            "pyro env list shows what is installed; pyro env import FILE installs an image"
+        }
+        PullError::Registry(RegistryError::NotFound { .. } | RegistryError::Unauthorized { .. }) => {
+            "check the name and the login; pyro env list shows the official environments"
+        }
+        PullError::Registry(_) if environment.is_official() => {
+            "where Docker Hub is out of reach, images/README.md says how to make it from Debian packages"
+        }
+        PullError::Registry(_) => "pyro doctor shows whether the registry can be reached",
+        _ => {
+            "the image itself is at fault: choose another tag or image; pyro env list shows the official ones"
+        }
     }
+}
+
+/// Keeps `env prune` of any process from the store.
+///
+/// # Errors
+/// When the state directory cannot be used.
+pub fn hold(home: &Home) -> Result<InUse, CliError> {
+    home.store().hold().map_err(|error| CliError::store(&error))
 }
 
 /// Pulls `environment`, whether or not it is installed.
@@ -55,35 +84,30 @@ pub fn environment(context: &Context, home: &Home, name: &str) -> Result<Image, 
 /// Whatever the registry and the store say.
 pub fn fetch(context: &Context, home: &Home, environment: &Environment) -> Result<Image, CliError> {
     let shown = Shown::new(context.out);
-    if !context.out.is_json() {
+    if !context.out.is_json() && environment.is_official() {
         context.out.note(format_args!("pulling {environment} from {}", environment.source()));
     }
     let pulled =
         pull(home.store(), environment.source(), environment.local(), &context.config.registry, &shown);
-    pulled.map_err(|error| {
-        let hint = match environment.is_official() {
-            true => {
-                "where Docker Hub is out of reach, images/README.md says how to make it from Debian packages"
-            }
-            false => "pyro doctor shows whether the registry can be reached",
-        };
-        CliError::new("pull", error).hint(hint)
+    pulled.map_err(|error| match error {
+        PullError::Store(error) => CliError::store(&error),
+        error => CliError::new("pull", &error).hint(pull_hint(environment, &error)),
     })
 }
 
-/// Starts a machine in a new workspace that goes with this process.
+/// Starts a machine in a new workspace that goes with this process. `held` is what keeps the image
+/// until the record of the workspace does.
 ///
 /// # Errors
 /// With the next step, if no machine could be started.
-pub fn start(context: &Context, home: &Home, request: &Start<'_>) -> Result<Started, CliError> {
+pub fn start(context: &Context, home: &Home, held: InUse, request: &Start<'_>) -> Result<Started, CliError> {
     reap(home);
-    if !request.allow_host_compat {
-        return attempt(home, request, ExecutionMode::GuestVsock).map_err(|error| explain(&error, false));
-    }
-    let verdict = Verdict::load(home);
-    if verdict.is_none() {
-        match attempt(home, request, ExecutionMode::GuestVsock) {
-            Ok(started) => return Ok(started),
+    let explained = |error| explain(&error, request.allow_host_compat);
+    let mut execution_mode = ExecutionMode::GuestVsock;
+    if request.allow_host_compat && Verdict::load(home).is_some() {
+        execution_mode = ExecutionMode::HostCompat;
+    } else if request.allow_host_compat {
+        match create(home, request, execution_mode).and_then(|created| boot(home, request, created)) {
             Err(Attempt::Start(error)) if error.is_of_the_host() => {
                 let reason = error.to_string();
                 if !context.out.is_json() {
@@ -91,11 +115,14 @@ pub fn start(context: &Context, home: &Home, request: &Start<'_>) -> Result<Star
                     context.out.note("note: going on in host-compat mode, as --allow-host-compat allows");
                 }
                 Verdict::no_microvm(reason).save(home);
+                execution_mode = ExecutionMode::HostCompat;
             }
-            Err(error) => return Err(explain(&error, true)),
+            other => return other.map_err(explained),
         }
     }
-    attempt(home, request, ExecutionMode::HostCompat).map_err(|error| explain(&error, true))
+    let created = create(home, request, execution_mode).map_err(explained)?;
+    drop(held);
+    boot(home, request, created).map_err(explained)
 }
 
 /// Why one attempt failed.
@@ -104,7 +131,11 @@ enum Attempt {
     Start(StartError),
 }
 
-fn attempt(home: &Home, request: &Start<'_>, execution_mode: ExecutionMode) -> Result<Started, Attempt> {
+fn create(
+    home: &Home,
+    request: &Start<'_>,
+    execution_mode: ExecutionMode,
+) -> Result<(Workspace, Duration), Attempt> {
     let spec = CreateSpec {
         delta: Vec::new(),
         resources: request.resources,
@@ -114,10 +145,18 @@ fn attempt(home: &Home, request: &Start<'_>, execution_mode: ExecutionMode) -> R
     };
     let clock = Instant::now();
     let workspace = Workspace::create(home, request.image, &spec).map_err(Attempt::Workspace)?;
-    let created_in = clock.elapsed();
     trace::reached("workspace made");
+    Ok((workspace, clock.elapsed()))
+}
+
+fn boot(
+    home: &Home,
+    request: &Start<'_>,
+    (workspace, created_in): (Workspace, Duration),
+) -> Result<Started, Attempt> {
+    let clock = Instant::now();
     let running = Running::start(home, request.image, workspace, request.until).map_err(Attempt::Start)?;
-    Ok(Started { running, created_in, booted_in: clock.elapsed() - created_in })
+    Ok(Started { running, created_in, booted_in: clock.elapsed() })
 }
 
 fn explain(attempt: &Attempt, host_compat_allowed: bool) -> CliError {
