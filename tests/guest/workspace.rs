@@ -1,6 +1,6 @@
 //! Every case of a workspace, on real microVMs.
 
-use crate::support::{Pyro, workspaces};
+use crate::support::{Pyro, crashes, workspaces};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -69,4 +69,11 @@ fn two_at_once_do_not_get_in_each_others_way() {
 #[test]
 fn an_interrupted_create_leaves_nothing() {
     workspaces::an_interrupted_create_leaves_nothing(&pyro());
+}
+
+#[test]
+fn a_kill_leaves_the_old_state_or_the_new_one() {
+    // Every one of them takes minutes here; on namespaces all are passed.
+    let names = ["supervisor.started", "supervisor.killed"].map(str::to_owned);
+    crashes::a_kill_leaves_the_old_state_or_the_new_one(&pyro(), &names);
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 pub mod agent;
 pub mod cases;
+pub mod crashes;
 pub mod delta;
 pub mod endurance;
 pub mod machine;
