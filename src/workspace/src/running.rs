@@ -17,7 +17,6 @@ use pyro_oci::{DiskError, Image, LayerDisk, StoreError, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -293,26 +292,24 @@ impl Running {
         self.workspace.change(|record| record.state = state)
     }
 
-    /// Writes out everything that was written in the machine.
+    /// Ends the machine when all that was written in it is on its disk and nobody writes any more.
     ///
     /// # Errors
-    /// In words, when that is not sure.
-    pub(crate) fn flush(&self) -> Result<(), String> {
-        match self.execution_mode() {
-            // Its files are ours.
-            ExecutionMode::HostCompat => File::open(self.workspace.generation().writable())
-                .and_then(|directory| Ok(rustix::fs::syncfs(directory)?))
-                .map_err(|error| error.to_string()),
-            ExecutionMode::GuestVsock => self.flush_guest(),
-        }
-    }
-
-    fn flush_guest(&self) -> Result<(), String> {
-        let cancel = Cancel::new().map_err(|error| error.to_string())?;
-        let until = Until { deadline: Some(Instant::now() + FLUSH_MAX), cancel: &cancel };
-        let exec = Exec { argv: vec![b"sync".to_vec().into()], ..Exec::default() };
-        let ended = self.exec(exec).and_then(|session| session.wait(until, |_, _| Ok(())));
-        ended.map(|_| ()).map_err(|error| error.to_string())
+    /// In words, when that could not be had; the machine has ended all the same.
+    pub(crate) fn halt(&self) -> Result<(), String> {
+        let halt = || {
+            let cancel = Cancel::new().map_err(|error| error.to_string())?;
+            let until = Until { deadline: Some(Instant::now() + FLUSH_MAX), cancel: &cancel };
+            let agent = Agent::at(&self.workspace.directory().run_dir());
+            let frozen = agent.freeze(until).map_err(|error| error.to_string())?;
+            // While it is frozen: what is written from now on would be lost.
+            self.machine.kill();
+            drop(frozen);
+            Ok(())
+        };
+        halt().inspect_err(|_: &String| {
+            self.machine.kill();
+        })
     }
 
     /// How the machine ended, and the last lines of its console.

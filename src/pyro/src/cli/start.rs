@@ -204,6 +204,11 @@ pub fn workspace_error(error: &WorkspaceError) -> CliError {
             .hint(format!("choose another --name, or: pyro workspace delete {id}")),
         WorkspaceError::Busy(_) => CliError::new("busy", error).hint("try again when that process is done"),
         WorkspaceError::Gone(_) => CliError::new("not_found", error).hint("pyro workspace list"),
-        _ => CliError::new("workspace", error).hint("pyro doctor"),
+        _ => {
+            let full = error.is_full();
+            let hint =
+                if full { "the disk is full; pyro env prune frees what nothing uses" } else { "pyro doctor" };
+            CliError::new(if full { "disk_full" } else { "workspace" }, error).hint(hint)
+        }
     }
 }

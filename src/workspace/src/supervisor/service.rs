@@ -37,7 +37,7 @@ pub fn serve(running: Running, listener: &UnixListener, cancel: &Cancel) -> Resu
     let (ending, flushed, crash) = std::thread::scope(|scope| {
         let ending = wait(&running, listener, cancel, scope);
         let flushed = match ending {
-            Ok(Ending::Stop(_)) => running.flush(),
+            Ok(Ending::Stop(_)) => running.halt(),
             _ => Ok(()),
         };
         let crash = matches!(ending, Ok(Ending::Crashed)).then(|| running.last_words());
