@@ -31,8 +31,6 @@ pub fn records(home: &Home) -> Result<Vec<Record>, RecordError> {
 /// # Errors
 /// As [`records`]; then nothing may go.
 pub fn in_use(home: &Home) -> Result<Vec<Digest>, RecordError> {
-    let needs = |record: Record| {
-        std::iter::once(record.manifest).chain(record.diff_ids).chain(record.delta)
-    };
+    let needs = |record: Record| std::iter::once(record.manifest).chain(record.diff_ids).chain(record.delta);
     Ok(records(home)?.into_iter().flat_map(needs).collect())
 }
