@@ -145,6 +145,8 @@ pub fn a_fork_goes_its_own_way(pyro: &Pyro) {
     }
     // The source's end is nothing to its forks.
     made.run("delete", &[]).ended(0);
+    let listed = pyro.pyro(&["env", "list"]).ended(0);
+    assert!(!listed.stdout.contains("pyro.local/ws_"), "{listed:?}");
     pyro.pyro(&["env", "prune"]).ended(0);
     new.run("reset", &[]).ended(0);
     assert_eq!(new.sh("cat file").ended(0).stdout, "two\n");

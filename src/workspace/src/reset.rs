@@ -79,7 +79,6 @@ fn undo(directory: &Directory, before: Record, fresh: &Generation) -> Result<(),
     let old = directory.generation(before.generation);
     if workspace.generation() == *fresh && old.path().exists() {
         workspace.change(|record| *record = Record { state: State::Stopped, ..before })?;
-        failpoint::pass("reset.undone");
         remove_all(fresh.path())?;
     }
     Ok(())

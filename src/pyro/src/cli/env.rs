@@ -10,7 +10,7 @@ use crate::catalog::{Environment, display_name, official};
 use pyro_oci::{
     ExportFormat, Image, ImageSummary, ImportError, LayerError, ManifestError, Prune, export, import,
 };
-use pyro_workspace::{Home, in_use, reap, records};
+use pyro_workspace::{Home, in_use, reap, records, snapshot};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -166,6 +166,8 @@ fn list(context: &Context) -> Result<Exit, CliError> {
         let image = at.map(|at| installed.remove(at));
         listed.push(Listed::new(entry.name.clone(), &entry.description, true, image.as_ref()));
     }
+    // Those are its workspace's affair.
+    installed.retain(|image| !snapshot::is_snapshot(&image.reference));
     installed.sort_by(|one, other| one.reference.cmp(&other.reference));
     listed.extend(
         installed.iter().map(|image| Listed::new(image.reference.to_string(), "", false, Some(image))),
@@ -281,11 +283,15 @@ fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
     // From here on nobody can start to use an image; only then is it known what is in use.
     let waiting = || context.out.note("waiting for other pyro commands that use the store");
     let sweep = home.store().sweep(waiting).map_err(failed)?;
-    let in_use = in_use(&home).map_err(|error| {
+    let unknown = |error: &dyn std::fmt::Display| {
         CliError::new("workspace", error).hint(
             "nothing was removed, since what that workspace needs is unknown; mend its record, or remove its directory",
         )
-    })?;
+    };
+    let in_use = in_use(&home).map_err(|error| unknown(&error))?;
+    if !args.dry_run {
+        snapshot::forget_orphans(&home).map_err(|error| unknown(&error))?;
+    }
     let what = Prune { all: args.all, dry_run: args.dry_run };
     let pruned = sweep.prune(what, &in_use).map_err(failed)?;
     let result = json!({ "dry_run": args.dry_run, "freed_bytes": pruned.bytes, "items": pruned.items });

@@ -14,6 +14,7 @@ use crate::directory::{Directory, WorkspaceError};
 use crate::failpoint;
 use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
+use crate::in_use::records;
 use crate::lifecycle::{LifecycleError, claim, running};
 use crate::record::{Record, SnapshotRecord, State};
 use crate::running::{NotStarted, Running};
@@ -22,6 +23,7 @@ use crate::until::Until;
 use commit::{Committed, Turn, commit, forget_others};
 use jiff::Timestamp;
 use pyro_oci::{Digest, Image, LayerError, Reference, ReferenceError, StoreError};
+use std::collections::HashSet;
 
 /// Why there is no snapshot, or not the one that was asked for. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -201,6 +203,30 @@ pub(crate) fn layers_now(
         Ok(())
     })?;
     Ok(layers)
+}
+
+/// Whether an image of the store is a snapshot, which its workspace lists.
+#[must_use]
+pub fn is_snapshot(reference: &Reference) -> bool {
+    reference.is_local() && WorkspaceId::try_from(reference.repository().to_owned()).is_ok()
+}
+
+/// Removes from the store the names of snapshots that no workspace has any more: those of deleted
+/// workspaces, and what a crash left. The caller keeps others from the store ([`pyro_oci::Sweep`]).
+///
+/// # Errors
+/// When the records or the store cannot be read; then nothing is removed.
+pub fn forget_orphans(home: &Home) -> Result<(), SnapshotError> {
+    let known: HashSet<Reference> = records(home)?
+        .iter()
+        .flat_map(|record| record.snapshots.iter().map(|it| reference(&record.id, &it.name)))
+        .collect::<Result<_, _>>()?;
+    for image in home.store().list()? {
+        if is_snapshot(&image.reference) && !known.contains(&image.reference) {
+            home.store().remove(&image.reference)?;
+        }
+    }
+    Ok(())
 }
 
 /// Under which name the store has it.
