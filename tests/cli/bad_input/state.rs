@@ -101,7 +101,7 @@ fn a_damaged_version_is_named() {
 #[test]
 fn a_damaged_workspace_keeps_prune_from_everything() {
     let bench = Bench::new();
-    let odd = bench.home().join("workspaces/ws_odd");
+    let odd = bench.home().join("workspaces/ws_0123456789ab");
     fs::create_dir(&odd).unwrap();
     for (record, message) in [("{", "is not a workspace record"), ("{\"version\":99}", "has version 99")] {
         fs::write(odd.join("workspace.json"), record).unwrap();
@@ -110,7 +110,7 @@ fn a_damaged_workspace_keeps_prune_from_everything() {
             words: &["env", "prune", "--all"],
             status: 1,
             code: "workspace",
-            message: &["ws_odd/workspace.json", message],
+            message: &["ws_0123456789ab/workspace.json", message],
             hint: "nothing was removed",
         });
     }
