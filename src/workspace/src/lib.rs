@@ -16,6 +16,7 @@ mod id;
 mod in_use;
 pub mod journal;
 mod lifecycle;
+pub mod live;
 mod lock;
 mod overview;
 pub mod patch;
@@ -47,9 +48,7 @@ pub use pyro_protocol::{
     Step, Walk, Window,
 };
 pub use reap::{expiry, reap};
-pub use record::{
-    ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SeedRecord, SnapshotRecord, State,
-};
+pub use record::{ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SnapshotRecord, State};
 pub use running::{BOOT_MAX, Cause, NotStarted, Probed, Running, StartError, probe};
 pub use seed::{
     ArchiveError, GitError, OriginKind, Owner, Seed, SeedError, SeedFacts, SeedMode, Seeded, Skipped,

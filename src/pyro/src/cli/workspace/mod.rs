@@ -1,11 +1,17 @@
 //! `pyro workspace`: one file for each verb.
 
+mod apply;
 mod create;
 mod delete;
+mod diff;
 mod exec;
+mod file;
 mod list;
+mod live;
 mod logs;
+mod patch;
 mod power;
+mod seed;
 mod status;
 mod supervisor;
 mod update;
@@ -45,6 +51,14 @@ enum Verb {
     Exec(exec::ExecArgs),
     /// What was run in a workspace, and its output
     Logs(logs::LogsArgs),
+    /// What has changed in /workspace, as a patch
+    Diff(diff::DiffArgs),
+    /// Apply patches to a workspace
+    Patch(patch::PatchArgs),
+    /// Apply what has changed in /workspace to a directory of this host
+    Apply(apply::ApplyArgs),
+    /// List, read and write files in /workspace
+    File(file::FileArgs),
 }
 
 /// One workspace.
@@ -70,6 +84,10 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Exec(args) => exec::run(context, args),
         Verb::Logs(args) => logs::run(context, &args),
+        Verb::Diff(args) => diff::run(context, &args),
+        Verb::Patch(args) => patch::run(context, args),
+        Verb::Apply(args) => apply::run(context, &args),
+        Verb::File(args) => file::run(context, args),
     }
 }
 
