@@ -6,15 +6,19 @@
 
 mod apply;
 mod changes;
+mod export;
 mod files;
 mod patch;
 mod place;
+mod push;
 
 pub use apply::{Applied, ApplyError, apply};
 pub use changes::{Base, ChangesError, diff};
+pub use export::{ExportError, Exported, Format, export};
 pub use files::{FileContent, FileEntry, Listing, list, read, write};
 pub use patch::{Carry, PatchError, Patched, PatchedFile, patch};
 pub use place::{BadPlace, Place, WORKSPACE};
+pub use push::{PushError, push};
 
 use crate::agent::{Agent, AgentError};
 use crate::directory::Directory;

@@ -96,7 +96,7 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
     }
     out.result(&view, || view.view.text())?;
     if !out.is_json() {
-        note_skipped(out, &skipped);
+        note_skipped(out, &skipped, skipped.len() as u64);
         let mode = overview.record.execution_mode.as_str();
         out.note(format_args!(
             "[workspace create] id={} environment={} execution_mode={mode} duration_ms={}",

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod diff;
 mod exec;
+mod export;
 mod file;
 mod list;
 mod live;
@@ -14,6 +15,7 @@ mod power;
 mod seed;
 mod status;
 mod supervisor;
+mod sync;
 mod update;
 mod view;
 
@@ -57,6 +59,10 @@ enum Verb {
     Patch(patch::PatchArgs),
     /// Apply what has changed in /workspace to a directory of this host
     Apply(apply::ApplyArgs),
+    /// Copy files out of a workspace to a new path of this host
+    Export(export::ExportArgs),
+    /// Copy files of this host into a workspace
+    Sync(sync::SyncArgs),
     /// List, read and write files in /workspace
     File(file::FileArgs),
 }
@@ -87,6 +93,8 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Diff(args) => diff::run(context, &args),
         Verb::Patch(args) => patch::run(context, args),
         Verb::Apply(args) => apply::run(context, &args),
+        Verb::Export(args) => export::run(context, &args),
+        Verb::Sync(args) => sync::run(context, args),
         Verb::File(args) => file::run(context, args),
     }
 }

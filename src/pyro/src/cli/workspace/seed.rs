@@ -31,11 +31,11 @@ pub fn seed_error(error: &SeedError) -> CliError {
 }
 
 /// Says what was not taken.
-pub fn note_skipped(out: Output, skipped: &[Skipped]) {
+pub fn note_skipped(out: Output, skipped: &[Skipped], count: u64) {
     for Skipped { path, why } in skipped.iter().take(NAMED) {
         out.note(format_args!("note: skipped {path}: {why}"));
     }
-    if skipped.len() > NAMED {
-        out.note(format_args!("note: and {} more; --json names them all", skipped.len() - NAMED));
+    if let more @ 1.. = count.saturating_sub(NAMED as u64) {
+        out.note(format_args!("note: and {more} more; --json names them"));
     }
 }

@@ -40,9 +40,21 @@ enum Seed {
     Empty(Empty),
 }
 
+/// No seed, in the same words.
 #[derive(Serialize)]
 struct Empty {
     mode: &'static str,
+    origin_kind: &'static str,
+    origin_ref: Option<String>,
+    entries: u64,
+    bytes: u64,
+    layer: Option<String>,
+}
+
+impl Default for Empty {
+    fn default() -> Self {
+        Self { mode: "empty", origin_kind: "none", origin_ref: None, entries: 0, bytes: 0, layer: None }
+    }
 }
 
 impl View {
@@ -66,7 +78,7 @@ impl View {
             last_activity: overview.last_activity,
             ttl_seconds: record.ttl_seconds,
             expires_at: overview.expires_at,
-            workspace_seed: record.seed.clone().map_or(Seed::Empty(Empty { mode: "empty" }), Seed::Facts),
+            workspace_seed: record.seed.clone().map_or(Seed::Empty(Empty::default()), Seed::Facts),
             snapshots: record.snapshots.iter().map(|snapshot| snapshot.name.to_string()).collect(),
         }
     }
