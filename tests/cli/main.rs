@@ -9,6 +9,7 @@ mod images;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod files;
 mod host_compat;
 mod prune;
 mod usage;

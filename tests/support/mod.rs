@@ -9,6 +9,7 @@ pub mod agent;
 pub mod cases;
 pub mod delta;
 pub mod endurance;
+pub mod files;
 pub mod machine;
 pub mod process;
 pub mod workspaces;

@@ -11,7 +11,7 @@ mod edit;
 mod files;
 mod freeze;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use changes::{Changed, Fetched};
 pub use channel::Content;

@@ -104,6 +104,8 @@ pub enum FileKind {
     Directory,
     /// A symbolic link.
     Symlink {
+        /// Bytes of the target.
+        size: u64,
         /// Its target, odd bytes quoted.
         target: String,
     },
@@ -141,7 +143,7 @@ impl Side {
             Kind::Directory(_) => FileKind::Directory,
             Kind::File(Content::Upper { size }) => FileKind::File { size: *size, sha256: None },
             Kind::File(Content::Lower { extent, .. }) => FileKind::File { size: extent.size, sha256: None },
-            Kind::Symlink(target) => FileKind::Symlink { target: display_path(target) },
+            Kind::Symlink(target) => FileKind::link(target),
             Kind::Character(major, minor) => FileKind::CharacterDevice { major: *major, minor: *minor },
             Kind::Block(major, minor) => FileKind::BlockDevice { major: *major, minor: *minor },
             Kind::Fifo => FileKind::Fifo,
@@ -152,17 +154,24 @@ impl Side {
     }
 
     fn size(&self) -> u64 {
-        if let FileKind::File { size, .. } = self.kind { size } else { 0 }
+        match self.kind {
+            FileKind::File { size, .. } | FileKind::Symlink { size, .. } => size,
+            _ => 0,
+        }
     }
 }
 
 impl FileKind {
+    fn link(target: &[u8]) -> Self {
+        Self::Symlink { size: target.len() as u64, target: display_path(target) }
+    }
+
     /// As an agent tells it.
     pub(crate) fn of(kind: &EntryKind) -> Self {
         match kind {
             EntryKind::File { size } => Self::File { size: *size, sha256: None },
             EntryKind::Directory { .. } => Self::Directory,
-            EntryKind::Symlink(target) => Self::Symlink { target: display_path(target) },
+            EntryKind::Symlink(target) => Self::link(target),
             EntryKind::Character(major, minor) => Self::CharacterDevice { major: *major, minor: *minor },
             EntryKind::Block(major, minor) => Self::BlockDevice { major: *major, minor: *minor },
             EntryKind::Fifo => Self::Fifo,

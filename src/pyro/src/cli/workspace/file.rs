@@ -74,7 +74,7 @@ struct WriteArgs {
     #[arg(value_name = "PATH")]
     path: OsString,
     /// What to write
-    #[arg(long, value_name = "T", required_unless_present = "text_file")]
+    #[arg(long, value_name = "T", required_unless_present = "text_file", allow_hyphen_values = true)]
     text: Option<String>,
     /// A file with what to write; `-` reads standard input
     #[arg(long, value_name = "F", conflicts_with = "text")]
@@ -111,7 +111,7 @@ fn line(entry: &FileEntry) -> String {
     let (letter, size, path) = match &entry.kind {
         FileKind::File { size, .. } => ('-', size.to_string(), path),
         FileKind::Directory => ('d', "-".into(), path + "/"),
-        FileKind::Symlink { target } => ('l', "-".into(), format!("{path} -> {target}")),
+        FileKind::Symlink { target, .. } => ('l', "-".into(), format!("{path} -> {target}")),
         FileKind::CharacterDevice { major, minor } => ('c', format!("{major},{minor}"), path),
         FileKind::BlockDevice { major, minor } => ('b', format!("{major},{minor}"), path),
         FileKind::Fifo => ('p', "-".into(), path),

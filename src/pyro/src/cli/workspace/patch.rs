@@ -31,7 +31,7 @@ struct ApplyArgs {
     #[command(flatten)]
     workspace: Addressed,
     /// The patch: of git, or any unified one
-    #[arg(long, value_name = "T", required_unless_present = "patch_file")]
+    #[arg(long, value_name = "T", required_unless_present = "patch_file", allow_hyphen_values = true)]
     patch: Option<String>,
     /// A file with the patch; `-` reads standard input
     #[arg(long, value_name = "F", conflicts_with = "patch")]

@@ -8,11 +8,13 @@
 mod archive;
 mod link;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use super::changes::{Base, ChangesError, diff};
 use super::{AccessError, Live, Place, WORKSPACE};
-use crate::agent::{AgentError, Content};
+use crate::agent::{AgentError, Content, Files};
 use crate::patch::display_path;
 use crate::seed::Skipped;
 use archive::Archive;
@@ -142,11 +144,14 @@ pub fn export(
     format: Format,
 ) -> Result<Exported, ExportError> {
     let stage = Stage::beside(target)?;
+    // However long it takes, this is activity.
+    let active = || live.directory.touch();
     let exported = match format {
-        Format::Files => receive(live, place, Tree::new(&stage))?,
+        Format::Files => receive(walk(live, place)?, place, Tree::new(&stage), active)?,
         Format::Tar => {
             let mut out = BufWriter::with_capacity(BUFFER, stage.file()?);
-            receive(live, place, Archive::new(&mut out, name(place.as_bytes()), target))?
+            let archive = Archive::new(&mut out, name(place.as_bytes()), target);
+            receive(walk(live, place)?, place, archive, active)?
         }
         Format::Patch => patch(live, place, &stage)?,
     };
@@ -154,15 +159,22 @@ pub fn export(
     Ok(exported)
 }
 
-/// Passes everything at and below `place` to `receiver`.
-fn receive(live: &Live<'_>, place: &Place, mut receiver: impl Receiver) -> Result<Exported, ExportError> {
+/// Everything at and below `place`, with content.
+fn walk<'a>(live: &Live<'a>, place: &Place) -> Result<Files<'a>, AgentError> {
     let (beneath, path) = (WORKSPACE.as_bytes().to_vec().into(), place.as_bytes().to_vec().into());
-    let walk = Walk { beneath, path, depth: Depth::All, content: true };
-    let mut files = live.agent.walk(&walk, live.until)?;
+    live.agent.walk(&Walk { beneath, path, depth: Depth::All, content: true }, live.until)
+}
+
+/// Passes `files`, which begin at `place`, to `receiver`; `each` is told of each.
+fn receive(
+    mut files: Files<'_>,
+    place: &Place,
+    mut receiver: impl Receiver,
+    each: impl Fn(),
+) -> Result<Exported, ExportError> {
     let mut exported = Exported::default();
     while let Some(entry) = files.next_entry()? {
-        // However long it takes, this is activity.
-        live.directory.touch();
+        each();
         let unfit = receiver.admits(&entry.path).and_then(|()| check(&entry));
         if let Err(why) = unfit {
             if entry.path.is_empty() {
