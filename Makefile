@@ -13,7 +13,7 @@ export PYRO_TEST_IMAGE := $(CURDIR)/$(IMAGE)
 # For tests that start machines by themselves; pyro looks beside its own program first.
 export PYRO_MACHINE := $(BUILD)/pyro-machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build agent demo image lab test test-kvm bench lint lint-fast check-flake clean
+.PHONY: help setup build agent demo image lab test test-kvm fuzz bench lint lint-fast check-flake clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -50,6 +50,9 @@ bench: ## pyro against others, as a table; ARGS='--runs 5 run start' chooses row
 	@./setup.sh bench
 	@$(MAKE) --no-print-directory build image lab
 	@tests/bench/bench.py $(ARGS)
+
+fuzz: setup ## every fuzz target for SECONDS_EACH seconds (60)
+	@tests/fuzz/run.sh
 
 lint: lint-fast check-flake ## everything that is checked without running it
 	@./setup.sh lint

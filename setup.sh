@@ -24,6 +24,7 @@ uidmap            build  lets mmdebstrap run without root
 python3           build  images and the lab
 python3-pip       build  fetches libkrunfw
 docker-registry   test   a real registry on loopback
+g++               test   libFuzzer, which drives the fuzz targets
 skopeo            test   a second opinion on images
 umoci             test   the same on layers
 erofs-utils       test   fsck.erofs reads our indexes; the lab has an EROFS root

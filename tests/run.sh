@@ -16,6 +16,9 @@ made=$!
 cargo nextest run $profile --no-run "$@"
 wait "$made" || { echo "make test: the test image or the lab could not be built" >&2; exit 1; }
 
+# Some thousand hostile inputs each, when everything is tested.
+[ $# -gt 0 ] || RUNS=20000 tests/fuzz/run.sh
+
 # `doctor` boots a tiny guest: that alone tells whether this host's KVM can.
 target=${CARGO_TARGET_DIR:-target}
 : "${PYRO_GUEST_RUNNER:=$(tests/guest/where.sh "$target/release/pyro")}"

@@ -53,6 +53,11 @@ fn a_push_is_whole_or_not_at_all() {
     files::a_push_is_whole_or_not_at_all(&pyro());
 }
 
+#[test]
+fn a_diff_is_against_the_baseline_or_a_snapshot() {
+    files::a_diff_is_against_the_baseline_or_a_snapshot(&pyro());
+}
+
 /// An image whose user is the one that its databases give a number for a name.
 #[test]
 fn files_belong_to_whom_commands_run_as() {

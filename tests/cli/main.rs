@@ -6,12 +6,15 @@
 #[path = "../../src/oci/tests/images/support/mod.rs"]
 #[allow(dead_code, reason = "the table here needs a part of it")]
 mod images;
+#[path = "../support/pages.rs"]
+mod pages;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod documented;
 mod files;
 mod host_compat;
 mod prune;
-mod usage;
 mod workspace;
 mod workspace_crashes;

@@ -1,7 +1,8 @@
 //! `env prune` beside everything else.
 
 use crate::images::{
-    layout::{Layout, Packing},
+    layout::{Layout, Made, Packing},
+    proxy::{Fault, Proxy},
     registry::Registry,
     tarball::Tarball,
 };
@@ -17,7 +18,8 @@ use tempfile::TempDir;
 struct Bench {
     home: TempDir,
     image: String,
-    _registry: Registry,
+    made: Made,
+    registry: Registry,
 }
 
 impl Bench {
@@ -27,7 +29,7 @@ impl Bench {
             Tarball::new().directory("bin/").entry("bin/sh", EntryType::Regular, 0o755, &busybox, |_| {}),
             Tarball::new().directory("srv/").file("srv/second", b"of two layers"),
         ];
-        let (layout, _) = Layout::of(&layers.map(Tarball::bytes), Packing::Zstd);
+        let (layout, made) = Layout::of(&layers.map(Tarball::bytes), Packing::Zstd);
         let registry = Registry::start();
         registry.push(&layout, "latest", "shell:1");
         let home = tempfile::tempdir().unwrap();
@@ -35,7 +37,7 @@ impl Bench {
         fs::create_dir_all(&config).unwrap();
         let insecure = format!("[registry]\ninsecure = [\"{}\"]\n", registry.address());
         fs::write(config.join("config.toml"), insecure).unwrap();
-        Self { home, image: format!("{}/shell:1", registry.address()), _registry: registry }
+        Self { home, image: format!("{}/shell:1", registry.address()), made, registry }
     }
 
     fn pyro(&self, words: &[&str]) -> Command {
@@ -125,8 +127,29 @@ fn inspect_tells_who_uses_an_image() {
     assert!(child.wait().unwrap().code().is_some());
     assert_eq!(bench.inspect()["workspaces"], serde_json::json!([]));
     // A record that nobody can read may be of a workspace that uses it.
-    let odd = bench.home.path().join("workspaces/ws_odd");
+    let odd = bench.home.path().join("workspaces/ws_0123456789ab");
     fs::create_dir(&odd).unwrap();
     fs::write(odd.join("workspace.json"), "{").unwrap();
     assert_eq!(bench.inspect()["workspaces"], serde_json::Value::Null);
+}
+
+#[test]
+fn what_a_failed_pull_left_is_kept_for_the_next_and_freed_by_prune() {
+    let bench = Bench::new();
+    let proxy = Proxy::before(bench.registry.address());
+    let config = format!("[registry]\ninsecure = [\"{}\"]\nretries = 0\nconcurrency = 1\n", proxy.address());
+    fs::write(bench.home.path().join("config/pyro/config.toml"), config).unwrap();
+    let image = format!("{}/shell:1", proxy.address());
+    let blobs = bench.home.path().join("store/blobs/sha256");
+    let count = || fs::read_dir(&blobs).unwrap().count();
+
+    proxy.fail(&bench.made.blobs[1].0.to_string(), usize::MAX, Fault::status(404));
+    assert_eq!(bench.pyro(&["env", "pull", &image]).output().unwrap().status.code(), Some(1));
+    assert_eq!(count(), 1, "the layer that came whole is kept");
+    let pruned = bench.pyro(&["env", "prune", "--json"]).output().unwrap();
+    let pruned: serde_json::Value = serde_json::from_slice(&pruned.stdout).unwrap();
+    assert!(pruned["freed_bytes"].as_u64().unwrap() > 1 << 20, "{pruned}");
+    assert_eq!(count(), 0, "nothing refers to it");
+    proxy.mend();
+    assert!(bench.pyro(&["env", "pull", &image]).output().unwrap().status.success());
 }

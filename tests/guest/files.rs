@@ -50,3 +50,8 @@ fn an_interrupted_export_leaves_nothing() {
 fn a_push_is_whole_or_not_at_all() {
     files::a_push_is_whole_or_not_at_all(&pyro());
 }
+
+#[test]
+fn a_diff_is_against_the_baseline_or_a_snapshot() {
+    files::a_diff_is_against_the_baseline_or_a_snapshot(&pyro());
+}

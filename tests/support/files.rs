@@ -391,3 +391,32 @@ pub fn a_push_is_whole_or_not_at_all(pyro: &Pyro) {
     push(&[text(&source), "--dest", "/elsewhere"]).ended(2);
     push(&["/no/such/source"]).ended(1);
 }
+
+pub fn a_diff_is_against_the_baseline_or_a_snapshot(pyro: &Pyro) {
+    let (_directory, source) = checkout();
+    let made = seeded(pyro, &source);
+    made.sh("echo one > one; rm README").ended(0);
+    sub(&made, "snapshot", "create", &["first"]).ended(0);
+    made.sh("echo two > two; echo more >> one; rm binary").ended(0);
+    let changes = |words: &[&str]| -> Vec<(String, String)> {
+        let json = made.run("diff", &[&["--json"], words].concat()).ended(0).json();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let changes = json["changes"].as_array().unwrap().iter();
+        changes.map(|change| (text(&change["path"]), text(&change["status"]))).collect()
+    };
+    let all = [("README", "deleted"), ("binary", "deleted"), ("one", "added"), ("two", "added")];
+    let since = [("binary", "deleted"), ("one", "modified"), ("two", "added")];
+    let pairs = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(path, status)| ((*path).to_owned(), (*status).to_owned())).collect()
+    };
+    assert_eq!(changes(&[]), pairs(&all));
+    assert_eq!(changes(&["--snapshot", "first"]), pairs(&since));
+    let ran = made.run("diff", &["--snapshot", "none"]).ended(1);
+    assert!(ran.stderr.contains("pyro workspace snapshot list"), "{ran:?}");
+    made.run("reset", &["--snapshot", "first"]).ended(0);
+    assert_eq!(changes(&["--snapshot", "first"]), []);
+    assert_eq!(changes(&[]), pairs(&[("README", "deleted"), ("one", "added")]));
+    made.run("reset", &[]).ended(0);
+    assert_eq!(changes(&[]), []);
+    assert_eq!(changes(&["--snapshot", "first"]), pairs(&[("README", "added"), ("one", "deleted")]));
+}

@@ -70,7 +70,12 @@ impl Store {
     /// # Errors
     /// [`DiskError`].
     pub fn disk(&self, image: &Image) -> Result<LayerDisk, DiskError> {
-        self.joined(&self.bases(), &image.layers, flatten)
+        self.disk_of(&image.layers)
+    }
+
+    /// The same of layers that are no image yet: those that do not fit together never become one.
+    pub(crate) fn disk_of(&self, layers: &[Layer]) -> Result<LayerDisk, DiskError> {
+        self.joined(&self.bases(), layers, flatten)
     }
 
     /// The disk of layers that lie above an image, lowest first, as a lower layer of overlayfs above

@@ -4,8 +4,8 @@
 mod tests;
 
 use crate::{
-    Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, ReferenceError,
-    Store, StoreError,
+    Digest, DiskError, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference,
+    ReferenceError, Store, StoreError,
     archive::{Holder, Section},
     compression::{Compression, sniff},
     ingest::{self, Expected},
@@ -68,6 +68,19 @@ pub enum ImportError {
         /// What is there.
         found: Digest,
     },
+    /// Something is longer or shorter than the manifest says.
+    #[error("{digest} is {found} bytes long, but the manifest says {expected}")]
+    Size {
+        /// The layer, manifest or config.
+        digest: Digest,
+        /// What was promised.
+        expected: u64,
+        /// What is there.
+        found: u64,
+    },
+    /// The layers do not fit together.
+    #[error("the layers do not make a file system: {0}")]
+    Disk(#[from] DiskError),
     /// No name can be made for it.
     #[error(transparent)]
     Name(#[from] ReferenceError),
@@ -98,6 +111,10 @@ pub fn import(
             return import.oci(&holder);
         }
         return Err(import.not_an_image("the directory has no oci-layout and index.json"));
+    }
+    // Before it is opened: a pipe would wait for its writer, and a device might never end.
+    if !path.metadata().map_err(FileError::at("open", path))?.is_file() {
+        return Err(import.not_an_image("it is neither a file nor a directory"));
     }
     let mut file = File::open(path).map_err(FileError::at("open", path))?;
     let (_, compression) = sniff(&mut file).map_err(FileError::at("read", path))?;
@@ -174,6 +191,7 @@ impl Import<'_> {
             expected: Expected { blob: Some(*blob), diff_id: Some(*diff_id) },
         });
         let layers = self.layers(holder, &jobs.collect::<Vec<_>>())?;
+        self.store.disk_of(&layers)?;
         Ok(self.store.compose(&reference, &config_bytes, &layers, Some(origin))?)
     }
 
@@ -213,6 +231,7 @@ impl Import<'_> {
             expected: Expected { blob: None, diff_id: Some(*diff_id) },
         });
         let layers = self.layers(holder, &jobs.collect::<Vec<_>>())?;
+        self.store.disk_of(&layers)?;
         Ok(self.store.compose(&reference, &config_bytes, &layers, None)?)
     }
 
@@ -221,13 +240,15 @@ impl Import<'_> {
         self.progress.event(Event::Resolved { layers: 1, bytes: total });
         let label = Digest::of(self.path.as_os_str().as_encoded_bytes());
         let input = Watched { input: file, layer: label, done: 0, total, progress: self.progress };
-        let (layer, toc) = ingest::ingest(self.store, input, Expected::default())?;
+        let written = ingest::take_in(self.store, input, Expected::default())?;
+        if written.toc.entries().is_empty() {
+            let why = if total == 0 { "it is empty" } else { "it holds no files" };
+            return Err(self.not_an_image(why));
+        }
+        let (layer, toc) = written.publish(self.store)?;
         let top = |name: &str| toc.entries().iter().any(|entry| &*entry.path == name.as_bytes());
         if top("manifest.json") || (top("oci-layout") && top("index.json")) {
             return self.unwrapped(&layer);
-        }
-        if toc.entries().is_empty() {
-            return Err(self.not_an_image("it holds no files"));
         }
         self.progress.event(Event::Stored(label));
         let config = serde_json::json!({
@@ -239,6 +260,7 @@ impl Import<'_> {
         });
         let reference = self.name.cloned().map_or_else(|| self.local("latest"), Ok)?;
         let config = serde_json::to_vec(&config).expect("plain JSON values serialize");
+        self.store.disk_of(&[layer])?;
         Ok(self.store.compose(&reference, &config, &[layer], None)?)
     }
 
@@ -315,6 +337,9 @@ impl Import<'_> {
         }
         self.store.discard(&path)?;
         let total = section.size();
+        if let Some(Blob { digest, size: expected }) = expected.blob.filter(|blob| blob.size != total) {
+            return Err(ImportError::Size { digest, expected, found: total });
+        }
         let input = Watched { input: section, layer: label, done: 0, total, progress: self.progress };
         let (layer, _) = ingest::ingest(self.store, input, *expected)?;
         self.progress.event(Event::Stored(label));
@@ -324,6 +349,10 @@ impl Import<'_> {
     fn document(&self, holder: &Holder, what: &'static str, blob: Blob) -> Result<Vec<u8>, ImportError> {
         let bytes = self.read(holder, &member(&blob.digest))?;
         check(what, blob.digest, &bytes)?;
+        let found = bytes.len() as u64;
+        if found != blob.size {
+            return Err(ImportError::Size { digest: blob.digest, expected: blob.size, found });
+        }
         Ok(bytes)
     }
 

@@ -72,8 +72,8 @@ pub enum LayerError {
     #[error("layer {0} decompresses to more than {RATIO_MAX} times its size; this is a bomb")]
     Bomb(String),
     /// The tar is malformed or not acceptable.
-    #[error(transparent)]
-    Tar(#[from] TarError),
+    #[error("layer {0}: {1}")]
+    Tar(String, #[source] TarError),
     /// What was to be written is not acceptable.
     #[error(transparent)]
     Written(#[from] WriteError),
@@ -116,8 +116,8 @@ pub(crate) fn take_in(
     let (chunks, received) = mpsc::sync_channel(QUEUE);
     let (returned, empties) = mpsc::channel();
     let (read, written) = thread::scope(|scope| {
-        let reader = scope.spawn(|| unpack(input, chunks, empties, &abandoned));
-        let written = write(store, received, returned);
+        let reader = scope.spawn(|| unpack(input, &expected, chunks, empties, &abandoned));
+        let written = write(store, &expected, received, returned);
         // Content that was refused is still read to its end: if its digest is wrong, that is the reason.
         // But when the disk is full, reading on is of no use.
         abandoned.store(matches!(written, Err(LayerError::File(_))), Ordering::Relaxed);
@@ -139,11 +139,6 @@ pub(crate) fn take_in(
         None => {}
     }
     let written = written?;
-    if let (Some(blob), None) = (expected.blob, unread.digest)
-        && blob.digest != written.diff_id
-    {
-        return Err(LayerError::Digest { expected: blob.digest, found: written.diff_id });
-    }
     if let Some(diff_id) = expected.diff_id.filter(|it| *it != written.diff_id) {
         return Err(LayerError::DiffId { expected: diff_id, found: written.diff_id });
     }
@@ -158,7 +153,7 @@ pub(crate) fn ingest_written<E: From<LayerError>>(
     let (chunks, received) = mpsc::sync_channel(QUEUE);
     let (returned, empties) = mpsc::channel();
     thread::scope(|scope| {
-        let reader = scope.spawn(|| write(store, received, returned));
+        let reader = scope.spawn(|| write(store, &Expected::default(), received, returned));
         let mut feed = Feed { chunks, empties, chunk: Vec::with_capacity(CHUNK), cut_off: false };
         let mut writer = LayerWriter::new(&mut feed);
         let filled =
@@ -209,7 +204,7 @@ impl io::Write for Feed {
 
 /// What the reading thread saw.
 struct Seen {
-    /// Digest of the blob as it was read; none if it was not compressed: then it is the tar's.
+    /// Digest of the blob as it was read, where one was promised.
     digest: Option<Digest>,
     trouble: Option<Trouble>,
 }
@@ -221,6 +216,7 @@ enum Trouble {
 
 fn unpack(
     mut input: impl Read,
+    expected: &Expected,
     chunks: SyncSender<Vec<u8>>,
     empties: Receiver<Vec<u8>>,
     abandoned: &AtomicBool,
@@ -229,7 +225,7 @@ fn unpack(
     let bytes = Cell::new(0);
     let mut source = Source {
         input: Cursor::new(start).chain(input),
-        hasher: (compression != Compression::None).then(Sha256::new),
+        hasher: expected.blob.map(|_| Sha256::new()),
         bytes: &bytes,
         failed: None,
         abandoned,
@@ -307,7 +303,12 @@ pub(crate) struct Written {
     pub toc: Toc,
 }
 
-fn write(store: &Store, chunks: Receiver<Vec<u8>>, empties: Sender<Vec<u8>>) -> Result<Written, LayerError> {
+fn write(
+    store: &Store,
+    expected: &Expected,
+    chunks: Receiver<Vec<u8>>,
+    empties: Sender<Vec<u8>>,
+) -> Result<Written, LayerError> {
     let blobs = store.blobs();
     let tar = Temp::new(&blobs)?;
     let aux = Temp::new(&store.tocs())?;
@@ -329,7 +330,7 @@ fn write(store: &Store, chunks: Receiver<Vec<u8>>, empties: Sender<Vec<u8>>) -> 
     let toc = match scanned {
         Ok(toc) => toc,
         Err(TarError::Aux(error)) => return Err(FileError::at("write to", &store.tocs())(error).into()),
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(LayerError::Tar(expected.name(), error)),
     };
     expanded.flush().map_err(FileError::at("write to", &store.tocs()))?;
     drop(expanded);
@@ -341,7 +342,8 @@ fn write(store: &Store, chunks: Receiver<Vec<u8>>, empties: Sender<Vec<u8>>) -> 
 }
 
 impl Written {
-    fn publish(self, store: &Store) -> Result<(Layer, Toc), LayerError> {
+    /// Gives it its name.
+    pub fn publish(self, store: &Store) -> Result<(Layer, Toc), LayerError> {
         keep_toc(store, &self.diff_id, &self.toc, self.aux)?;
         self.tar.publish(&store.blob(&self.diff_id))?;
         Ok((Layer { diff_id: self.diff_id, size: self.toc.tar_bytes() }, self.toc))
@@ -430,7 +432,8 @@ pub(crate) fn toc(store: &Store, layer: &Layer) -> Result<Toc, LayerError> {
     let file = File::open(&tar).map_err(FileError::at("open", &tar))?;
     let temp = Temp::new(&store.tocs())?;
     let mut expanded = BufWriter::new(&temp.file);
-    let toc = pyro_layer::scan(BufReader::with_capacity(CHUNK, file), &Limits::default(), &mut expanded)?;
+    let toc = pyro_layer::scan(BufReader::with_capacity(CHUNK, file), &Limits::default(), &mut expanded)
+        .map_err(|error| LayerError::Tar(layer.diff_id.to_string(), error))?;
     expanded.flush().map_err(FileError::at("write", &aux))?;
     drop(expanded);
     temp.file.set_len(toc.aux_bytes()).map_err(FileError::at("write", &aux))?;

@@ -5,8 +5,8 @@
 //! image's name is written when everything else is in place.
 
 use crate::{
-    Digest, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference, RegistryConfig,
-    RegistryError, Store, StoreError,
+    Digest, DiskError, Event, FileError, Image, Layer, LayerError, ManifestError, Progress, Reference,
+    RegistryConfig, RegistryError, Store, StoreError,
     files::Lock,
     ingest::{self, Expected},
     manifest::{self, Blob, Config, DOCUMENT_MAX, Document, Manifest},
@@ -52,6 +52,9 @@ pub enum PullError {
         /// What came.
         found: Digest,
     },
+    /// The layers do not fit together.
+    #[error("the layers do not make a file system: {0}")]
+    Disk(#[from] DiskError),
     /// A layer was refused.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -129,6 +132,7 @@ impl Pull<'_> {
         let bytes = manifest.layers.iter().map(|layer| layer.size).sum();
         self.progress.event(Event::Resolved { layers: jobs.len(), bytes });
         let layers = self.layers(&jobs, concurrency)?;
+        self.store.disk_of(&layers)?;
         Ok(self.store.compose(self.name, &config_bytes, &layers, Some(origin))?)
     }
 
@@ -239,7 +243,7 @@ fn is_content(error: &PullError) -> bool {
             LayerError::Digest { .. }
                 | LayerError::DiffId { .. }
                 | LayerError::Compression(..)
-                | LayerError::Tar(_)
+                | LayerError::Tar(..)
         )
     )
 }

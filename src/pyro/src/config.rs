@@ -4,13 +4,23 @@
 //! sizes, nothing that says where state is, whom to trust, or what may be left unconfined.
 
 use pyro_oci::RegistryConfig;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Name of the project's file.
 pub const PROJECT_FILE: &str = ".pyro.toml";
+
+/// Most virtual processors of a machine: what libkrun's interrupts and ours have room for.
+pub const VCPUS_MAX: u64 = 16;
+/// Least memory of a machine, MiB: the kernel and the agent take half of it.
+pub const MEM_MIB_MIN: u64 = 128;
+/// Most memory of a machine, MiB: a terabyte, more than which is a slip of the keyboard.
+pub const MEM_MIB_MAX: u64 = 1 << 20;
+/// Longest timeout and time to live: a week.
+pub const SECONDS_MAX: u64 = 604_800;
 
 /// Defaults for flags that were not typed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -19,12 +29,16 @@ pub struct Defaults {
     /// Environment, where a command can do without one.
     pub environment: Option<String>,
     /// Virtual processors of a machine.
+    #[serde(deserialize_with = "within::<_, _, 1, VCPUS_MAX>")]
     pub vcpu_count: Option<u8>,
     /// Memory of a machine, MiB.
+    #[serde(deserialize_with = "within::<_, _, MEM_MIB_MIN, MEM_MIB_MAX>")]
     pub mem_mib: Option<u32>,
     /// Seconds for a command.
+    #[serde(deserialize_with = "within::<_, _, 1, SECONDS_MAX>")]
     pub timeout_seconds: Option<u64>,
     /// Seconds without activity after which a workspace goes.
+    #[serde(deserialize_with = "within::<_, _, 1, SECONDS_MAX>")]
     pub ttl_seconds: Option<u64>,
 }
 
@@ -107,6 +121,19 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, ConfigErro
         .map_err(|source| ConfigError::Malformed { path: path.into(), source: Box::new(source) })
 }
 
+/// A number that the flag would take, too.
+fn within<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64, Error: std::fmt::Display>,
+{
+    let value = u64::deserialize(deserializer)?;
+    if !(MIN..=MAX).contains(&value) {
+        return Err(D::Error::custom(format_args!("{value} is not in {MIN}..={MAX}")));
+    }
+    T::try_from(value).map(Some).map_err(D::Error::custom)
+}
+
 /// The nearest project file at or above `start`.
 pub fn project_file(start: &Path) -> Option<PathBuf> {
     start.ancestors().map(|directory| directory.join(PROJECT_FILE)).find(|path| path.is_file())
@@ -126,8 +153,8 @@ mod tests {
 
     #[test]
     fn the_project_comes_before_the_user() {
-        let config = load("[defaults]\nmem_mib = 1\nvcpu_count = 2", "[defaults]\nmem_mib = 3").unwrap();
-        assert_eq!((config.defaults.mem_mib, config.defaults.vcpu_count), (Some(3), Some(2)));
+        let config = load("[defaults]\nmem_mib = 200\nvcpu_count = 2", "[defaults]\nmem_mib = 300").unwrap();
+        assert_eq!((config.defaults.mem_mib, config.defaults.vcpu_count), (Some(300), Some(2)));
     }
 
     #[test]

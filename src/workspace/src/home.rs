@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
+    /// Something else has its name.
+    #[error("the state directory {} is not a directory", .0.display())]
+    NotADirectory(PathBuf),
     /// It could not be made.
-    #[error("the state directory {}: {source}", path.display())]
+    #[error("the state directory {} cannot be used: {source}", path.display())]
     Io {
         /// Which directory.
         path: PathBuf,
@@ -37,16 +40,20 @@ impl Home {
     pub fn open(root: &Path) -> Result<Self, HomeError> {
         let io_error = |path: &Path| {
             let path = path.to_owned();
-            move |source| HomeError::Io { path, source }
+            move |source: io::Error| match source.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => HomeError::NotADirectory(path),
+                _ => HomeError::Io { path, source },
+            }
         };
         let make =
             |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path));
         make(root)?;
         let root = root.canonicalize().map_err(io_error(root))?;
+        // First: it refuses a directory of a newer version, in which nothing may be changed.
+        let store = Store::open(&root)?;
         for part in ["cache", "lib", "workspaces"] {
             make(&root.join(part))?;
         }
-        let store = Store::open(&root)?;
         Ok(Self { root, store })
     }
 

@@ -136,6 +136,8 @@ pub struct Record {
     pub diff_ids: Vec<Digest>,
     /// Where its files came from, if it was not empty.
     pub seed: Option<SeedFacts>,
+    /// The layers above the image that it was created with, lowest first.
+    pub baseline: Vec<Digest>,
     /// What the writable layer stands on above the image, lowest first: the seed, then snapshots.
     pub layers: Vec<Digest>,
     /// Layers made of the present writable layer by snapshots, in order.
@@ -171,6 +173,7 @@ impl Record {
         std::iter::once(self.manifest)
             .chain(self.diff_ids.iter().copied())
             .chain(self.seed.iter().map(|seed| seed.layer))
+            .chain(self.baseline.iter().copied())
             .chain(self.layers.iter().copied())
             .chain(self.committed.iter().copied())
             .chain(snapshots)
@@ -213,13 +216,6 @@ struct Header {
 }
 
 impl Record {
-    /// What a workspace is compared with, and falls back to: its layers above the image when it was made,
-    /// lowest first.
-    #[must_use]
-    pub fn baseline(&self) -> Vec<Digest> {
-        self.seed.iter().map(|seed| seed.layer).collect()
-    }
-
     /// Reads the record in `directory`.
     ///
     /// # Errors
@@ -283,6 +279,7 @@ mod tests {
                 bytes: 2,
                 layer: digest(2),
             }),
+            baseline: vec![digest(7)],
             layers: vec![digest(2), digest(3)],
             committed: vec![digest(4)],
             snapshots: vec![SnapshotRecord {
@@ -318,7 +315,7 @@ mod tests {
     #[test]
     fn everything_that_it_refers_to_is_needed() {
         let needed: Vec<Digest> = record().needs().collect();
-        for byte in 0..7 {
+        for byte in 0..8 {
             assert!(needed.contains(&Digest::of(&[byte])), "{byte}");
         }
     }

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::output::Output;
 use super::signals::Signals;
 use crate::config::{Config, project_file};
-use pyro_workspace::Home;
+use pyro_workspace::{Home, HomeError};
 use std::env;
 use std::path::PathBuf;
 
@@ -47,8 +47,10 @@ impl Context {
     /// # Errors
     /// When it cannot be made or used.
     pub fn home(&self) -> Result<Home, CliError> {
-        Home::open(&self.home).map_err(|error| {
-            CliError::new("home", error).hint("choose another state directory with --home DIR or PYRO_HOME")
+        Home::open(&self.home).map_err(|error| match error {
+            HomeError::Store(error) => CliError::store(&error),
+            error => CliError::new("home", error)
+                .hint("choose another state directory with --home DIR or PYRO_HOME"),
         })
     }
 

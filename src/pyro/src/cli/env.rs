@@ -7,7 +7,9 @@ use super::output::{bytes, table};
 use super::progress::Shown;
 use super::start::{fetch, hold};
 use crate::catalog::{Environment, display_name, official};
-use pyro_oci::{ExportFormat, Image, ImageSummary, Prune, export, import};
+use pyro_oci::{
+    ExportFormat, Image, ImageSummary, ImportError, LayerError, ManifestError, Prune, export, import,
+};
 use pyro_workspace::{Home, in_use, reap, records};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -156,7 +158,7 @@ impl Listed {
 fn list(context: &Context) -> Result<Exit, CliError> {
     let home = context.home()?;
     let _held = hold(&home)?;
-    let mut installed = home.store().list().map_err(|error| CliError::new("store", error))?;
+    let mut installed = home.store().list().map_err(|error| CliError::store(&error))?;
     let mut listed = Vec::new();
     for entry in official() {
         let environment = entry.environment().map_err(|error| CliError::new("environment", error))?;
@@ -180,7 +182,6 @@ fn pull(context: &Context, named: &Named) -> Result<Exit, CliError> {
     let home = context.home()?;
     let _held = hold(&home)?;
     let image = fetch(context, &home, &environment)?;
-    prepare(&home, &image)?;
     installed(context, &image)
 }
 
@@ -190,24 +191,42 @@ fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
     let _held = hold(&home)?;
     let shown = Shown::new(context.out);
     let name = environment.as_ref().map(Environment::local);
-    let image = import(home.store(), &args.file, name, &shown).map_err(|error| {
-        CliError::new("import", error).hint(
-            "pyro env import takes OCI archives and directories, docker save archives and root file systems",
-        )
+    let imported = import(home.store(), &args.file, name, &shown);
+    let image = imported.map_err(|error| match error {
+        ImportError::Store(error) => CliError::store(&error),
+        error => CliError::new("import", &error).hint(import_hint(&error)),
     })?;
-    prepare(&home, &image)?;
     installed(context, &image)
 }
 
-/// Makes the image's disk now, so that the first machine does not wait for it.
-fn prepare(home: &Home, image: &Image) -> Result<(), CliError> {
-    home.store().disk(image).map(drop).map_err(|error| CliError::new("store", error))
+fn import_hint(error: &ImportError) -> &'static str {
+    match error {
+        ImportError::File(_) => {
+            "check that FILE is there, whole and readable; if not, export or download it again"
+        }
+        ImportError::Manifest {
+            source: ManifestError::Platform { .. } | ManifestError::NoPlatform(_),
+            ..
+        } => {
+            "fetch the one for linux/amd64: docker pull --platform linux/amd64, skopeo copy --override-arch amd64"
+        }
+        ImportError::NotAnImage { .. } => {
+            "pyro env import takes OCI archives and directories, docker save archives and root file systems"
+        }
+        ImportError::Ambiguous { .. } => "pyro env import FILE -t NAME takes the one of that name",
+        ImportError::Name(_) => "pyro env import FILE -t NAME gives it a name of your own",
+        ImportError::Layer(LayerError::File(_)) => {
+            "pyro env prune frees space; pyro doctor shows what there is"
+        }
+        _ => "the file is damaged, or not made for pyro: export or download it again; nothing was installed",
+    }
 }
 
 fn installed(context: &Context, image: &Image) -> Result<Exit, CliError> {
     context.out.result(&describe(image), || {
         let name = display_name(&image.reference);
-        format!("{name} is installed: {} in {} layers\n", bytes(image.size()), image.layers.len())
+        let plural = if image.layers.len() == 1 { "" } else { "s" };
+        format!("{name} is installed: {} in {} layer{plural}\n", bytes(image.size()), image.layers.len())
     })?;
     Ok(Exit::Done)
 }
@@ -243,8 +262,10 @@ fn users(context: &Context, home: &Home, image: &Image) -> Value {
 fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
     let environment = parse(&named.environment)?;
     let home = context.home()?;
-    find(&home, &environment)?;
-    home.store().remove(environment.local()).map_err(|error| CliError::new("store", error))?;
+    // Also one that is damaged.
+    if !home.store().remove(environment.local()).map_err(|error| CliError::store(&error))? {
+        return Err(not_installed(&environment));
+    }
     let name = environment.to_string();
     context.out.result(&json!({ "removed": name }), || {
         format!("{name} is no longer installed; pyro env prune frees its space\n")
@@ -254,14 +275,16 @@ fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
 
 fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
     let home = context.home()?;
-    let failed = |error| CliError::new("store", error);
+    let failed = |error| CliError::store(&error);
     // A killed `run` needs nothing any more.
     reap(&home);
     // From here on nobody can start to use an image; only then is it known what is in use.
     let waiting = || context.out.note("waiting for other pyro commands that use the store");
     let sweep = home.store().sweep(waiting).map_err(failed)?;
     let in_use = in_use(&home).map_err(|error| {
-        CliError::new("workspace", error).hint("nothing was removed: what that workspace needs is unknown")
+        CliError::new("workspace", error).hint(
+            "nothing was removed, since what that workspace needs is unknown; mend its record, or remove its directory",
+        )
     })?;
     let what = Prune { all: args.all, dry_run: args.dry_run };
     let pruned = sweep.prune(what, &in_use).map_err(failed)?;
@@ -299,11 +322,17 @@ fn parse(name: &str) -> Result<Environment, CliError> {
 }
 
 fn find(home: &Home, environment: &Environment) -> Result<Image, CliError> {
-    let image = home.store().find(environment.local()).map_err(|error| CliError::new("store", error))?;
-    image.ok_or_else(|| {
-        CliError::new("not_installed", format_args!("{environment} is not installed"))
-            .hint(format!("pyro env pull {environment}"))
-    })
+    let image = home.store().find(environment.local()).map_err(|error| CliError::store(&error))?;
+    image.ok_or_else(|| not_installed(environment))
+}
+
+fn not_installed(environment: &Environment) -> CliError {
+    let fetch = match environment.source().is_local() {
+        true => String::new(),
+        false => format!("; pyro env pull {environment} installs it"),
+    };
+    CliError::new("not_installed", format_args!("{environment} is not installed"))
+        .hint(format!("pyro env list shows what is{fetch}"))
 }
 
 fn describe(image: &Image) -> Value {

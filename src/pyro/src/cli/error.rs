@@ -2,6 +2,7 @@
 
 use super::exit::Exit;
 use super::output::Output;
+use pyro_oci::StoreError;
 use serde_json::{Value, json};
 use std::fmt::Display;
 
@@ -29,6 +30,25 @@ impl CliError {
     /// Something was asked wrongly.
     pub fn usage(message: impl Display) -> Self {
         Self { exit: Exit::Usage, ..Self::new("usage", message) }
+    }
+
+    /// The store of images cannot do what was asked.
+    pub fn store(error: &StoreError) -> Self {
+        let hint = match error {
+            StoreError::Newer { .. } => {
+                "use the newer pyro that made it, or another directory with --home DIR".into()
+            }
+            StoreError::Missing { reference, .. } => {
+                format!("pyro env pull {reference} or pyro env import brings back what is missing")
+            }
+            StoreError::Damaged { .. } => {
+                "remove that file, then pyro env pull or pyro env import the image again".into()
+            }
+            StoreError::NotFound(_) => "pyro env list shows what is installed".into(),
+            StoreError::File(file) if file.is_full() => "pyro env prune frees space".into(),
+            StoreError::File(_) => "pyro doctor checks the state directory; --home DIR takes another".into(),
+        };
+        Self::new("store", error).hint(hint)
     }
 
     /// The same with the next step.

@@ -3,6 +3,8 @@
 mod context;
 mod demo;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod env;
 mod error;
 mod exit;
@@ -118,13 +120,30 @@ fn refuse(args: &[OsString], error: &clap::Error) -> Exit {
     let own = args.iter().take_while(|arg| *arg != "--");
     if error.use_stderr() && own.into_iter().any(|arg| arg == "--json") {
         let text = error.render().to_string();
-        let message = text.trim().trim_start_matches("error: ");
-        return CliError::usage(message).hint("pyro --help").report(Output::new(true));
+        // What is wrong; after a blank line come tips and the usage, which the hint leads to.
+        let message = text.trim().trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        return CliError::usage(message).hint(help_for(args)).report(Output::new(true));
     }
     match error.print() {
         Ok(()) if error.use_stderr() => Exit::Usage,
         _ => Exit::Done,
     }
+}
+
+/// The command that explains what was meant: `pyro env pull --help`.
+fn help_for(args: &[OsString]) -> String {
+    let root = Cli::command();
+    let mut command = &root;
+    let mut words = vec!["pyro"];
+    for word in args.iter().skip(1) {
+        if let Some(verb) = command.get_subcommands().find(|verb| *word == verb.get_name()) {
+            command = verb;
+            words.push(verb.get_name());
+        }
+    }
+    words.push("--help");
+    words.join(" ")
 }
 
 /// Diagnostics for us, on stderr, when `PYRO_LOG` asks for them.

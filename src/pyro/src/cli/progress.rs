@@ -49,7 +49,8 @@ impl Progress for Shown {
                 self.line(format_args!("resolving {reference} at {from}"));
             }
             Event::Resolved { layers, bytes: total } => {
-                self.line(format_args!("{layers} layers, {}", bytes(total)));
+                let plural = if layers == 1 { "" } else { "s" };
+                self.line(format_args!("{layers} layer{plural}, {}", bytes(total)));
             }
             Event::Present(layer) => self.line(format_args!("{} is here already", layer.short())),
             Event::Resumed { layer, bytes: done } => {

@@ -8,6 +8,7 @@ use super::signals::Armed;
 use super::start::{Start, environment, ephemeral, start_here};
 use super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::terminal::window;
+use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use pyro_workspace::{
     Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, SessionError, Stream, Until, exit_code,
     failure_code, trace, variables,
@@ -28,10 +29,10 @@ pub struct RunArgs {
     #[command(flatten)]
     machine: MachineArgs,
     /// Kill the command after so many seconds [default: 30]
-    #[arg(long, env = "PYRO_TIMEOUT_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    #[arg(long, env = "PYRO_TIMEOUT_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     timeout_seconds: Option<u64>,
     /// End the machine after so many seconds, whatever it does [default: 600]
-    #[arg(long, env = "PYRO_TTL_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    #[arg(long, env = "PYRO_TTL_SECONDS", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     ttl_seconds: Option<u64>,
     /// Set a variable in the command's environment
     #[arg(long, value_name = "K=V", value_parser = variable)]
@@ -50,10 +51,10 @@ pub struct RunArgs {
 #[derive(Debug, clap::Args)]
 pub struct MachineArgs {
     /// Virtual processors [default: 1]
-    #[arg(long, env = "PYRO_VCPU_COUNT", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, env = "PYRO_VCPU_COUNT", value_name = "N", value_parser = clap::value_parser!(u8).range(1..=VCPUS_MAX as i64))]
     vcpu_count: Option<u8>,
     /// Memory in MiB [default: 1024]
-    #[arg(long, env = "PYRO_MEM_MIB", value_name = "MIB", value_parser = clap::value_parser!(u32).range(128..=1_048_576))]
+    #[arg(long, env = "PYRO_MEM_MIB", value_name = "MIB", value_parser = clap::value_parser!(u32).range(MEM_MIB_MIN as i64..=MEM_MIB_MAX as i64))]
     mem_mib: Option<u32>,
     /// Let the command reach public addresses
     #[arg(long)]

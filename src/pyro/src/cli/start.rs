@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::CliError;
 use super::progress::Shown;
 use crate::catalog::Environment;
-use pyro_oci::{Image, InUse, pull};
+use pyro_oci::{Image, InUse, PullError, RegistryError, pull};
 use pyro_workspace::{
     Booted, Cause, CreateSpec, ExecutionMode, Home, NotStarted, Resources, Running, Until, Verdict,
     Workspace, WorkspaceError, boot, reap, trace,
@@ -58,7 +58,7 @@ pub fn environment(context: &Context, home: &Home, name: &str) -> Result<(Image,
         CliError::new("environment", error).hint("pyro env list shows the official environments")
     })?;
     let held = hold(home)?;
-    let installed = home.store().find(environment.local()).map_err(|error| CliError::new("store", error))?;
+    let installed = home.store().find(environment.local()).map_err(|error| CliError::store(&error))?;
     let image = match installed {
         Some(image) => image,
         None => fetch(context, home, &environment)?,
@@ -66,12 +66,30 @@ pub fn environment(context: &Context, home: &Home, name: &str) -> Result<(Image,
     Ok((image, held))
 }
 
+fn pull_hint(environment: &Environment, error: &PullError) -> &'static str {
+    match error {
+        PullError::Local(_) => {
+            "pyro env list shows what is installed; pyro env import FILE installs an image"
+        }
+        PullError::Registry(RegistryError::NotFound { .. } | RegistryError::Unauthorized { .. }) => {
+            "check the name and the login; pyro env list shows the official environments"
+        }
+        PullError::Registry(_) if environment.is_official() => {
+            "where Docker Hub is out of reach, images/README.md says how to make it from Debian packages"
+        }
+        PullError::Registry(_) => "pyro doctor shows whether the registry can be reached",
+        _ => {
+            "the image itself is at fault: choose another tag or image; pyro env list shows the official ones"
+        }
+    }
+}
+
 /// Keeps `env prune` of any process from the store.
 ///
 /// # Errors
 /// When the state directory cannot be used.
 pub fn hold(home: &Home) -> Result<InUse, CliError> {
-    home.store().hold().map_err(|error| CliError::new("store", error))
+    home.store().hold().map_err(|error| CliError::store(&error))
 }
 
 /// Pulls `environment`, whether or not it is installed.
@@ -80,19 +98,14 @@ pub fn hold(home: &Home) -> Result<InUse, CliError> {
 /// Whatever the registry and the store say.
 pub fn fetch(context: &Context, home: &Home, environment: &Environment) -> Result<Image, CliError> {
     let shown = Shown::new(context.out);
-    if !context.out.is_json() {
+    if !context.out.is_json() && environment.is_official() {
         context.out.note(format_args!("pulling {environment} from {}", environment.source()));
     }
     let pulled =
         pull(home.store(), environment.source(), environment.local(), &context.config.registry, &shown);
-    pulled.map_err(|error| {
-        let hint = match environment.is_official() {
-            true => {
-                "where Docker Hub is out of reach, images/README.md says how to make it from Debian packages"
-            }
-            false => "pyro doctor shows whether the registry can be reached",
-        };
-        CliError::new("pull", error).hint(hint)
+    pulled.map_err(|error| match error {
+        PullError::Store(error) => CliError::store(&error),
+        error => CliError::new("pull", &error).hint(pull_hint(environment, &error)),
     })
 }
 
@@ -123,9 +136,7 @@ pub fn start_kept(
     held: InUse,
     request: &Start<'_>,
 ) -> Result<Started<Booted>, CliError> {
-    start(context, home, held, request, |workspace| {
-        boot(home, workspace, request.until).map_err(|(_deleted, error)| error)
-    })
+    start(context, home, held, request, |workspace| boot(home, workspace, request.until))
 }
 
 fn start<T>(

@@ -1,7 +1,7 @@
 //! What a workspace has changed, onto a directory of the host.
 
 use super::Live;
-use super::changes::{Base, ChangesError, diff};
+use super::changes::{ChangesError, diff};
 use super::patch::{Carry, Patched};
 use crate::diff::Diff;
 use crate::patch::{HostError, HostTree, Misfit, PATCH_MAX, ParseError, Patch, display_path};
@@ -48,7 +48,7 @@ pub fn apply(live: &Live<'_>, to: &Path, carry: Carry) -> Result<Applied, ApplyE
     // First: who names a directory that is not there need not wait.
     let tree = HostTree::open(to)?;
     let mut text = Bounded(Vec::new());
-    let diff = match diff(live, Base::Baseline, b"", Some(&mut text)) {
+    let diff = match diff(live, None, b"", Some(&mut text)) {
         Err(ChangesError::Diff(crate::diff::DiffError::Output(_))) => return Err(ApplyError::TooMuch),
         other => other?,
     };

@@ -4,6 +4,7 @@ use super::{AccessError, Live};
 use crate::agent::{AgentError, Changed};
 use crate::diff::{Contents, Diff, DiffError, Lower, Sink, Touched, Upper, View, compare};
 use crate::id::Name;
+use crate::snapshot::{SnapshotError, layers_of};
 use pyro_oci::{Digest, DiskError, Image, LayerError, Store, StoreError};
 use pyro_protocol::Changes;
 use serde_bytes::ByteBuf;
@@ -12,15 +13,6 @@ use std::io::{self, Read};
 /// Where the files are, relative to the root.
 const BELOW: &[u8] = b"workspace";
 
-/// What a workspace is compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base<'n> {
-    /// What it was made of: image and seed.
-    Baseline,
-    /// A snapshot of it.
-    Snapshot(&'n Name),
-}
-
 /// Why it cannot be said what a workspace has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangesError {
@@ -28,8 +20,8 @@ pub enum ChangesError {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// It has no such snapshot.
-    #[error("there is no snapshot {0}")]
-    NoSnapshot(Name),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// The index of its layers cannot be made.
     #[error("the layers cannot be laid out: {0}")]
     Disk(#[from] DiskError),
@@ -66,23 +58,22 @@ impl From<DiffError> for ChangesError {
     }
 }
 
-/// Compares what is in `/workspace` with what was there, at and below `within`; the patch goes to
-/// `sink`. Paths are relative to `/workspace`.
+/// Compares what is in `/workspace` with what was there when the workspace was created, or with a
+/// snapshot, at and below `within`; the patch goes to `sink`. Paths are relative to `/workspace`.
 ///
 /// # Errors
 /// [`ChangesError`].
-pub fn diff(live: &Live<'_>, base: Base<'_>, within: &[u8], sink: Sink<'_>) -> Result<Diff, ChangesError> {
+pub fn diff(
+    live: &Live<'_>,
+    snapshot: Option<&Name>,
+    within: &[u8],
+    sink: Sink<'_>,
+) -> Result<Diff, ChangesError> {
     let store = live.home.store();
     // Tars are opened when their content is wanted.
     let _held = store.hold()?;
     let image = live.image()?;
-    let before = match base {
-        Base::Baseline => live.record.baseline(),
-        Base::Snapshot(name) => {
-            let found = live.record.snapshots.iter().find(|snapshot| snapshot.name == *name);
-            found.ok_or_else(|| ChangesError::NoSnapshot(name.clone()))?.layers.clone()
-        }
-    };
+    let before = layers_of(&live.record, snapshot)?;
     let now = &live.record.layers;
     let mut touched = Touched::default();
     let shared = before.iter().zip(now).take_while(|(a, b)| a == b).count();

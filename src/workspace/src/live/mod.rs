@@ -13,7 +13,7 @@ mod place;
 mod push;
 
 pub use apply::{Applied, ApplyError, apply};
-pub use changes::{Base, ChangesError, diff};
+pub use changes::{ChangesError, diff};
 pub use export::{ExportError, Exported, Format, export};
 pub use files::{FileContent, FileEntry, Listing, list, read, write};
 pub use patch::{Carry, PatchError, Patched, PatchedFile, patch};

@@ -48,9 +48,13 @@ impl Tarball {
     }
 
     /// An attribute for the next entry.
-    pub fn xattr(mut self, name: &str, value: &[u8]) -> Self {
-        let key = format!("SCHILY.xattr.{name}");
-        self.builder.append_pax_extensions([(key.as_str(), value)]).unwrap();
+    pub fn xattr(self, name: &str, value: &[u8]) -> Self {
+        self.extended(&[(&format!("SCHILY.xattr.{name}"), value)])
+    }
+
+    /// An extended header for the next entry.
+    pub fn extended(mut self, records: &[(&str, &[u8])]) -> Self {
+        self.builder.append_pax_extensions(records.iter().copied()).unwrap();
         self
     }
 

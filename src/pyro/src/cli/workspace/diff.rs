@@ -7,8 +7,9 @@ use super::Addressed;
 use super::live::{changes_error, on};
 use pyro_workspace::Name;
 use pyro_workspace::diff::{Change, Diff};
-use pyro_workspace::live::{Base, diff};
+use pyro_workspace::live::diff;
 use pyro_workspace::patch::display_path;
+use pyro_workspace::snapshot::BASELINE;
 use serde::Serialize;
 use std::io::{self, Seek, Write};
 use tempfile::SpooledTempFile;
@@ -63,17 +64,16 @@ impl std::fmt::Display for Statistics {
 /// Shows what a workspace has changed.
 pub fn run(context: &Context, args: &DiffArgs) -> Result<Exit, CliError> {
     let out = context.out;
-    let base = args.snapshot.as_ref().map_or(Base::Baseline, Base::Snapshot);
     let patch = !args.stat && !out.is_json();
     // Whoever pipes it into a program wants all of it or none.
     let mut text = SpooledTempFile::new(IN_MEMORY);
     let done = on(context, &args.workspace, |live| {
         let sink = patch.then_some(&mut text as &mut dyn Write);
-        diff(live, base, b"", sink).map_err(|error| changes_error(live, &error))
+        diff(live, args.snapshot.as_ref(), b"", sink).map_err(|error| changes_error(live, &error))
     })?;
     let (diff, statistics) = (&done.result, Statistics::of(&done.result));
     if out.is_json() {
-        let base = args.snapshot.as_ref().map_or("baseline", Name::as_str);
+        let base = args.snapshot.as_ref().map_or(BASELINE, Name::as_str);
         out.json(&done.report(Report { base, changes: &diff.changes, statistics }))?;
         return Ok(Exit::Done);
     }

@@ -4,6 +4,7 @@ use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::run::until_signal;
 use super::super::start::workspace_error;
+use super::snapshot::snapshot_error;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::agent::AgentError;
 use pyro_workspace::live::{AccessError, BadPlace, ChangesError, Live, Place, WORKSPACE};
@@ -92,7 +93,7 @@ pub fn place(text: &OsStr) -> Result<Place, CliError> {
 pub fn access_error(live: &Live<'_>, error: &AccessError) -> CliError {
     match error {
         AccessError::Agent(error) => agent_error(live, error),
-        AccessError::Store(_) => CliError::new("store", error).hint("pyro doctor"),
+        AccessError::Store(error) => CliError::store(error),
     }
 }
 
@@ -120,8 +121,7 @@ pub fn agent_error(live: &Live<'_>, error: &AgentError) -> CliError {
 pub fn changes_error(live: &Live<'_>, error: &ChangesError) -> CliError {
     match error {
         ChangesError::Access(error) => access_error(live, error),
-        ChangesError::NoSnapshot(_) => CliError::new("no_such_snapshot", error)
-            .hint(format!("pyro workspace snapshot list {}", live.directory().id())),
+        ChangesError::Snapshot(error) => snapshot_error(error),
         ChangesError::Disk(_) | ChangesError::Layer(_) => CliError::new("store", error).hint("pyro doctor"),
         ChangesError::Diff(_) => CliError::new("diff", error).hint("pyro doctor"),
     }

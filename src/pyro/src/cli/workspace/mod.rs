@@ -13,6 +13,7 @@ mod logs;
 mod patch;
 mod power;
 mod seed;
+mod snapshot;
 mod status;
 mod supervisor;
 mod sync;
@@ -65,6 +66,14 @@ enum Verb {
     Sync(sync::SyncArgs),
     /// List, read and write files in /workspace
     File(file::FileArgs),
+    /// Keep the files as they are, list what was kept, forget it
+    Snapshot(snapshot::SnapshotArgs),
+    /// Go back to what it was created with, or to a snapshot
+    Reset(snapshot::ResetArgs),
+    /// Make a new workspace of the files of one
+    Fork(snapshot::ForkArgs),
+    /// Make an image of a workspace
+    Commit(snapshot::CommitArgs),
 }
 
 /// One workspace.
@@ -96,6 +105,10 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Export(args) => export::run(context, &args),
         Verb::Sync(args) => sync::run(context, args),
         Verb::File(args) => file::run(context, args),
+        Verb::Snapshot(args) => snapshot::run(context, &args),
+        Verb::Reset(args) => snapshot::reset(context, &args),
+        Verb::Fork(args) => snapshot::fork(context, args),
+        Verb::Commit(args) => snapshot::commit(context, &args),
     }
 }
 

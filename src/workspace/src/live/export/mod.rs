@@ -12,7 +12,7 @@ mod stage;
 mod tests;
 mod tree;
 
-use super::changes::{Base, ChangesError, diff};
+use super::changes::{ChangesError, diff};
 use super::{AccessError, Live, Place, WORKSPACE};
 use crate::agent::{AgentError, Content, Files};
 use crate::patch::display_path;
@@ -226,7 +226,7 @@ impl Exported {
 fn patch(live: &Live<'_>, place: &Place, stage: &Stage) -> Result<Exported, ExportError> {
     let failed = |source| ExportError::at(stage.target(), source);
     let mut out = BufWriter::new(stage.file()?);
-    let diff = match diff(live, Base::Baseline, place.as_bytes(), Some(&mut out)) {
+    let diff = match diff(live, None, place.as_bytes(), Some(&mut out)) {
         Err(ChangesError::Diff(crate::diff::DiffError::Output(source))) => return Err(failed(source)),
         other => other?,
     };
