@@ -13,6 +13,7 @@ mod support;
 
 mod bad_input;
 mod documented;
+mod files;
 mod host_compat;
 mod prune;
 mod workspace;

@@ -6,6 +6,7 @@
 mod support;
 
 mod failures;
+mod files;
 mod limits;
 mod microvm;
 mod user;

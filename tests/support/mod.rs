@@ -10,6 +10,7 @@ pub mod cases;
 pub mod crashes;
 pub mod delta;
 pub mod endurance;
+pub mod files;
 pub mod machine;
 pub mod process;
 pub mod snapshots;

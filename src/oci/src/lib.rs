@@ -20,6 +20,7 @@ mod reference;
 mod registry;
 mod settings;
 mod store;
+mod stored;
 mod unpack;
 
 pub use credentials::CredentialError;
@@ -39,4 +40,5 @@ pub use reference::{DOCKER_HUB, LOCAL, Reference, ReferenceError};
 pub use registry::RegistryError;
 pub use settings::RegistryConfig;
 pub use store::{InUse, Store, StoreError};
+pub use stored::StoredLayer;
 pub use unpack::UnpackError;

@@ -16,6 +16,7 @@ mod id;
 mod in_use;
 pub mod journal;
 mod lifecycle;
+pub mod live;
 mod lock;
 mod overview;
 pub mod patch;
@@ -48,9 +49,7 @@ pub use pyro_protocol::{
     Step, Walk, Window,
 };
 pub use reap::{expiry, reap};
-pub use record::{
-    ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SeedRecord, SnapshotRecord, State,
-};
+pub use record::{ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SnapshotRecord, State};
 pub use reset::{ResetError, fork, reset};
 pub use running::{BOOT_MAX, Cause, NotStarted, Probed, Running, StartError, probe};
 pub use seed::{

@@ -59,7 +59,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Environments: list, pull, inspect, prune, import, export, remove
     Env(env::EnvArgs),
-    /// Workspaces: create, list, status, update, start, stop, delete, exec, logs
+    /// Workspaces: machines that stay, with files that can be looked at, changed, compared, taken out
     Workspace(workspace::WorkspaceArgs),
     /// Answer for a workspace while its machine runs; started by pyro itself
     #[command(hide = true)]

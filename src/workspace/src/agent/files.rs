@@ -16,7 +16,7 @@ pub struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    pub(super) fn new(channel: Channel<'a>, walk: &Walk) -> Self {
+    pub(crate) fn new(channel: Channel<'a>, walk: &Walk) -> Self {
         let levels = match walk.depth {
             Depth::Start => 0,
             Depth::Children => 1,

@@ -11,7 +11,7 @@ mod edit;
 mod files;
 mod freeze;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use changes::{Changed, Fetched};
 pub use channel::Content;
@@ -52,6 +52,13 @@ pub enum AgentError {
     /// What was to be sent could not be read.
     #[error("cannot read what is to be written: {0}")]
     Source(#[source] io::Error),
+}
+
+impl AgentError {
+    /// The agent's error that reading [`Content`] failed with; any other comes back.
+    pub(crate) fn inside(error: io::Error) -> Result<Self, io::Error> {
+        error.downcast()
+    }
 }
 
 /// The agent of a running machine.

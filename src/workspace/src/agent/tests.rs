@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Lets `client` talk to an agent that says `wire`, whatever it is asked, and hangs up.
-fn with_agent<T>(wire: Vec<u8>, client: impl FnOnce(Channel<'_>) -> T) -> T {
+pub(crate) fn with_agent<T>(wire: Vec<u8>, client: impl FnOnce(Channel<'_>) -> T) -> T {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let cancel = Cancel::new().unwrap();
     // Nothing here waits for long; if it does, it must be noticed.
@@ -34,13 +34,13 @@ fn with_agent<T>(wire: Vec<u8>, client: impl FnOnce(Channel<'_>) -> T) -> T {
     })
 }
 
-fn frames(replies: &[Reply]) -> Vec<u8> {
+pub(crate) fn frames(replies: &[Reply]) -> Vec<u8> {
     let mut wire = Vec::new();
     replies.iter().for_each(|reply| frame::append(&mut wire, reply).unwrap());
     wire
 }
 
-fn entry(path: &str, kind: EntryKind) -> Entry {
+pub(crate) fn entry(path: &str, kind: EntryKind) -> Entry {
     Entry {
         path: ByteBuf::from(path),
         kind,
@@ -54,15 +54,15 @@ fn entry(path: &str, kind: EntryKind) -> Entry {
     }
 }
 
-fn directory(path: &str) -> Entry {
+pub(crate) fn directory(path: &str) -> Entry {
     entry(path, EntryKind::Directory { opaque: false })
 }
 
-fn file(path: &str, size: u64) -> Entry {
+pub(crate) fn file(path: &str, size: u64) -> Entry {
     entry(path, EntryKind::File { size })
 }
 
-fn walk() -> Walk {
+pub(crate) fn walk() -> Walk {
     Walk { beneath: ByteBuf::from("/workspace"), depth: Depth::All, content: true, ..Walk::default() }
 }
 

@@ -1,14 +1,22 @@
 //! `pyro workspace`: one file for each verb.
 
+mod apply;
 mod create;
 mod delete;
+mod diff;
 mod exec;
+mod export;
+mod file;
 mod list;
+mod live;
 mod logs;
+mod patch;
 mod power;
+mod seed;
 mod snapshot;
 mod status;
 mod supervisor;
+mod sync;
 mod update;
 mod view;
 
@@ -46,6 +54,18 @@ enum Verb {
     Exec(exec::ExecArgs),
     /// What was run in a workspace, and its output
     Logs(logs::LogsArgs),
+    /// What has changed in /workspace, as a patch
+    Diff(diff::DiffArgs),
+    /// Apply patches to a workspace
+    Patch(patch::PatchArgs),
+    /// Apply what has changed in /workspace to a directory of this host
+    Apply(apply::ApplyArgs),
+    /// Copy files out of a workspace to a new path of this host
+    Export(export::ExportArgs),
+    /// Copy files of this host into a workspace
+    Sync(sync::SyncArgs),
+    /// List, read and write files in /workspace
+    File(file::FileArgs),
     /// Keep the files as they are, list what was kept, forget it
     Snapshot(snapshot::SnapshotArgs),
     /// Go back to what it was created with, or to a snapshot
@@ -79,6 +99,12 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Exec(args) => exec::run(context, args),
         Verb::Logs(args) => logs::run(context, &args),
+        Verb::Diff(args) => diff::run(context, &args),
+        Verb::Patch(args) => patch::run(context, args),
+        Verb::Apply(args) => apply::run(context, &args),
+        Verb::Export(args) => export::run(context, &args),
+        Verb::Sync(args) => sync::run(context, args),
+        Verb::File(args) => file::run(context, args),
         Verb::Snapshot(args) => snapshot::run(context, &args),
         Verb::Reset(args) => snapshot::reset(context, &args),
         Verb::Fork(args) => snapshot::fork(context, args),

@@ -244,7 +244,8 @@ fn show(
     Ok(Exit::Done)
 }
 
-fn snapshot_error(error: &SnapshotError) -> CliError {
+/// Why there is no such state, with the next step.
+pub fn snapshot_error(error: &SnapshotError) -> CliError {
     match error {
         SnapshotError::Lifecycle(error) => lifecycle_error(error),
         SnapshotError::Workspace(error) => workspace_error(error),
