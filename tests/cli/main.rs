@@ -14,3 +14,4 @@ mod prune;
 mod usage;
 mod workspace;
 mod workspace_crashes;
+mod workspace_disk;

@@ -8,7 +8,6 @@ use pyro_workspace::{
     Read, Resources, Running, Session, Stamp, Status, Until, Walk, Workspace,
 };
 use std::collections::BTreeMap;
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::thread;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 pub mod agent;
 pub mod cases;
 pub mod delta;
+pub mod disks;
 pub mod endurance;
 pub mod machine;
 pub mod process;

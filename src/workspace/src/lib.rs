@@ -10,6 +10,7 @@ pub mod agent;
 mod command;
 pub mod diff;
 mod directory;
+pub mod disk;
 pub mod failpoint;
 mod home;
 mod id;

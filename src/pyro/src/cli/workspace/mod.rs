@@ -2,6 +2,8 @@
 
 mod create;
 mod delete;
+mod disk;
+mod entry;
 mod exec;
 mod list;
 mod logs;
@@ -45,6 +47,8 @@ enum Verb {
     Exec(exec::ExecArgs),
     /// What was run in a workspace, and its output
     Logs(logs::LogsArgs),
+    /// The files of a stopped workspace: list, read, export
+    Disk(disk::DiskArgs),
 }
 
 /// One workspace.
@@ -70,6 +74,7 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Exec(args) => exec::run(context, args),
         Verb::Logs(args) => logs::run(context, &args),
+        Verb::Disk(args) => disk::run(context, &args),
     }
 }
 

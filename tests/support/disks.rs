@@ -1,0 +1,120 @@
+//! What must be seen of stopped workspaces, whatever kind of machine they have.
+
+use super::{Pyro, Ran, workspaces::Made};
+use serde_json::Value;
+
+/// `pyro workspace disk VERB ID WORDS…`.
+fn disk(made: &Made<'_>, verb: &str, words: &[&str]) -> Ran {
+    let mut all = vec!["workspace", "disk", verb, made.id.as_str()];
+    all.extend(words);
+    made.pyro.pyro(&all)
+}
+
+fn paths(listed: &Value) -> Vec<&str> {
+    listed["entries"].as_array().unwrap().iter().map(|it| it["path"].as_str().unwrap()).collect()
+}
+
+pub fn a_stopped_disk_is_listed_and_read(pyro: &Pyro) {
+    let made = Made::new(pyro, &[]);
+    // `/run` is in memory, whatever is written there.
+    made.sh(
+        "cd /workspace; echo kept > file; mkdir -p d/e; ln -s ../file d/link; head -c 100000 /dev/zero > big; chmod 600 big
+         echo left > /tmp/left; mkdir -p /run/pyro-secrets; echo secret > /run/pyro-secrets/token
+         rm /etc/group; rm -r /usr/share/doc; echo mine > /etc/passwd; ln -s /run/pyro-secrets/token s",
+    )
+    .ended(0);
+    let ran = disk(&made, "list", &[]).ended(1);
+    assert!(ran.stderr.contains(&format!("hint: pyro workspace stop {}", made.id)), "{ran:?}");
+    made.run("stop", &[]).ended(0);
+
+    let listed = disk(&made, "list", &["/workspace", "--recursive", "--json"]).ended(0).json();
+    assert_eq!(listed["execution_mode"], pyro.execution_mode);
+    let below = ["big", "d", "d/e", "d/link", "file", "s"];
+    assert_eq!(paths(&listed), below.map(|name| format!("/workspace/{name}")));
+    let big = &listed["entries"][0];
+    assert_eq!((&big["kind"], &big["size"], &big["mode"]), (&"file".into(), &100_000.into(), &"0600".into()));
+    assert_eq!(listed["entries"][3]["target"], "../file");
+    let ran = disk(&made, "list", &["/workspace"]).ended(0);
+    assert_eq!(ran.stdout.lines().count(), 4, "{ran:?}");
+    // The image's files, without what was removed.
+    let listed = disk(&made, "list", &["/etc", "--json"]).ended(0).json();
+    assert!(paths(&listed).contains(&"/etc/passwd") && !paths(&listed).contains(&"/etc/group"), "{listed}");
+    disk(&made, "list", &["/usr/share/doc"]).ended(1);
+    assert_eq!(disk(&made, "list", &["/tmp"]).ended(0).stdout.lines().count(), 1);
+    let all = disk(&made, "list", &["/", "--recursive"]).ended(0).stdout;
+    assert!(all.contains(" /usr/bin/git\n") && !all.contains("pyro-secrets\n"), "{}", all.len());
+
+    assert_eq!(disk(&made, "read", &["/workspace/d/link", "--content-only"]).ended(0).stdout, "kept\n");
+    assert_eq!(disk(&made, "read", &["/etc/passwd"]).ended(0).stdout, "mine\n");
+    assert_eq!(disk(&made, "read", &["/tmp/left"]).ended(0).stdout, "left\n");
+    let read = disk(&made, "read", &["/workspace/big", "--max-bytes", "10", "--json"]).ended(0).json();
+    assert_eq!((&read["size"], &read["truncated"]), (&100_000.into(), &true.into()));
+    assert_eq!(read["content"]["text"], "\0".repeat(10));
+    for hidden in ["/run/pyro-secrets/token", "/workspace/s", "/etc/group", "/workspace/../etc/passwd"] {
+        let ran = disk(&made, "read", &[hidden]);
+        assert!(ran.code != 0 && !ran.stdout.contains("secret"), "{hidden}: {ran:?}");
+    }
+    // Looked at, and as it was.
+    assert_eq!(made.status()["state"], "stopped");
+    made.run("start", &[]).ended(0);
+    assert_eq!(made.sh("cat file; touch /workspace/new; ls /workspace").ended(0).stdout, "kept\nbig\nd\nfile\nnew\ns\n");
+}
+
+pub fn looking_changes_nothing(pyro: &Pyro) {
+    let made = Made::new(pyro, &[]);
+    made.sh("echo kept > file").ended(0);
+    made.run("stop", &[]).ended(0);
+    let look = || {
+        disk(&made, "list", &["/", "--recursive"]).ended(0);
+        disk(&made, "read", &["/workspace/file"]).ended(0);
+    };
+    // The first look may finish what the journal of the disk says.
+    look();
+    let generation = pyro.home().workspaces().join(&made.id).join("gen/0");
+    let before = state(&generation);
+    look();
+    assert_eq!(state(&generation), before);
+    assert!(std::fs::read_dir(generation.join("../../run")).unwrap().next().is_none());
+}
+
+/// Every file of a generation: its path, metadata and content.
+fn state(generation: &std::path::Path) -> Vec<String> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let entries = walkdir::WalkDir::new(generation).sort_by_file_name().into_iter().map(Result::unwrap);
+    let describe = |entry: walkdir::DirEntry| {
+        let meta = entry.metadata().unwrap();
+        let content = if meta.is_file() {
+            let output = std::process::Command::new("sha256sum").arg(entry.path()).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        } else {
+            meta.file_type().is_char_device().to_string()
+        };
+        let mtime = (meta.mtime(), meta.mtime_nsec());
+        // A disk may be opened for writing and not be written to.
+        format!("{:?} {:o} {} {mtime:?} {content}", entry.path(), meta.mode(), meta.size())
+    };
+    entries.map(describe).collect()
+}
+
+pub fn a_machine_for_looking_runs_nothing(pyro: &Pyro) {
+    use pyro_workspace::disk::Disk;
+    use pyro_workspace::{Bytes, Cancel, Edits, Exec, Session, Until};
+    let made = Made::new(pyro, &[]);
+    made.run("stop", &[]).ended(0);
+    let home = pyro.home();
+    let directory = pyro_workspace::find(&home, &made.id).unwrap();
+    let cancel = Cancel::new().unwrap();
+    let until = Until { deadline: None, cancel: &cancel };
+    let disk = Disk::open(&home, &directory, until).unwrap();
+    let exec = Exec { argv: vec![Bytes::from("true")], ..Exec::default() };
+    let session = Session::start(&directory.run_dir(), "agent.sock", exec).unwrap();
+    let error = session.wait(until, |_, _| Ok(())).unwrap_err();
+    assert!(error.to_string().contains("to look at"), "{error}");
+    let edits = Edits { beneath: Bytes::from("/workspace"), user: String::new() };
+    let error = disk.agent().edit(&edits, until).and_then(|editing| editing.commit()).unwrap_err();
+    assert!(error.to_string().contains("to look at"), "{error}");
+    // Nobody else works with it meanwhile.
+    assert_eq!(made.status()["state"], "stopped");
+    drop(disk);
+    made.run("start", &[]).ended(0);
+}
