@@ -20,3 +20,8 @@ fn looking_changes_nothing() {
 fn a_machine_for_looking_runs_nothing() {
     disks::a_machine_for_looking_runs_nothing(&pyro());
 }
+
+#[test]
+fn a_directory_is_no_disk() {
+    disks::a_directory_is_no_disk(&pyro());
+}

@@ -118,3 +118,37 @@ pub fn a_machine_for_looking_runs_nothing(pyro: &Pyro) {
     drop(disk);
     made.run("start", &[]).ended(0);
 }
+
+/// Only where a machine has a disk of its own.
+#[allow(dead_code, reason = "namespaces have a directory")]
+pub fn a_disk_is_exported_as_it_is(pyro: &Pyro) {
+    use std::os::unix::fs::MetadataExt;
+    let made = Made::new(pyro, &[]);
+    made.sh("echo kept > file").ended(0);
+    made.run("stop", &[]).ended(0);
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("disk.ext4");
+    let words = ["--output", output.to_str().unwrap()];
+    let ran = disk(&made, "export", &words).ended(0);
+    assert!(ran.stderr.contains("as the guest wrote it"), "{ran:?}");
+    let (source, copy) = (pyro.home().workspaces().join(&made.id).join("gen/0/upper.img"), &output);
+    let same = std::process::Command::new("cmp").args([&source, copy]).status().unwrap();
+    assert!(same.success());
+    // With its holes.
+    assert!(output.metadata().unwrap().blocks() * 512 < 16 << 20);
+    let ran = disk(&made, "export", &words).ended(1);
+    assert!(ran.stderr.contains("exists already"), "{ran:?}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+/// Only where a machine has none.
+#[allow(dead_code, reason = "microVMs have a disk")]
+pub fn a_directory_is_no_disk(pyro: &Pyro) {
+    let made = Made::new(pyro, &[]);
+    made.run("stop", &[]).ended(0);
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("disk.ext4");
+    let ran = disk(&made, "export", &["--output", output.to_str().unwrap(), "--format", "ext4"]).ended(1);
+    assert!(ran.stderr.contains("--format tar"), "{ran:?}");
+    assert!(!output.exists());
+}

@@ -11,7 +11,7 @@ use super::entry::EntryView;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::agent::AgentError;
 use pyro_workspace::disk::{Disk, ExportFormat, Exported, LookError, RootPath, export_image};
-use pyro_workspace::{Cancel, EntryKind, FailureKind, LifecycleError, NotStarted, State, Until};
+use pyro_workspace::{Cancel, Directory, EntryKind, FailureKind, LifecycleError, NotStarted, State, Until};
 use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -94,7 +94,8 @@ pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, CliError> {
 
 fn list(context: &Context, args: &ListArgs, until: Until<'_>) -> Result<(), CliError> {
     let (out, home) = (context.out, context.home()?);
-    let disk = Disk::open(&home, &args.workspace.find(&home)?, until).map_err(|error| explained(&error))?;
+    let directory = args.workspace.find(&home)?;
+    let disk = Disk::open(&home, &directory, until).map_err(|error| explained(&error, &directory))?;
     let mut entries = Vec::new();
     let listed = disk.list(&args.path, args.recursive, until, |entry| {
         let view = EntryView::of(&entry);
@@ -105,7 +106,7 @@ fn list(context: &Context, args: &ListArgs, until: Until<'_>) -> Result<(), CliE
             out.content(view.line().as_bytes())
         }
     });
-    listed.map_err(|error| explained(&error))?;
+    listed.map_err(|error| explained(&error, &directory))?;
     if out.is_json() {
         out.json(&json!({
             "workspace_id": disk.record().id.as_str(),
@@ -119,9 +120,10 @@ fn list(context: &Context, args: &ListArgs, until: Until<'_>) -> Result<(), CliE
 
 fn read(context: &Context, args: &ReadArgs, until: Until<'_>) -> Result<(), CliError> {
     let (out, home) = (context.out, context.home()?);
-    let disk = Disk::open(&home, &args.workspace.find(&home)?, until).map_err(|error| explained(&error))?;
+    let directory = args.workspace.find(&home)?;
+    let disk = Disk::open(&home, &directory, until).map_err(|error| explained(&error, &directory))?;
     let read = disk.read(&args.path, args.max_bytes, until);
-    let (entry, content) = read.map_err(|error| explained(&error))?;
+    let (entry, content) = read.map_err(|error| explained(&error, &directory))?;
     let EntryKind::File { size } = entry.kind else { unreachable!("only files are read") };
     let (id, mode) = (&disk.record().id, disk.record().execution_mode.as_str());
     if out.is_json() {
@@ -152,7 +154,7 @@ fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), C
     let exported = match args.format {
         ExportFormat::Ext4 => export_image(&directory, &args.output, until),
     };
-    let Exported { bytes: length, skipped } = exported.map_err(|error| explained(&error))?;
+    let Exported { bytes: length, skipped } = exported.map_err(|error| explained(&error, &directory))?;
     let format = args.format.as_str();
     if out.is_json() {
         out.json(&json!({
@@ -182,7 +184,7 @@ fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), C
     Ok(())
 }
 
-fn explained(error: &LookError) -> CliError {
+fn explained(error: &LookError, directory: &Directory) -> CliError {
     match error {
         LookError::Lifecycle(LifecycleError::State { id, state: State::Started { .. } }) => {
             CliError::new("wrong_state", format_args!("{error}, and its disk is in use"))
@@ -191,7 +193,7 @@ fn explained(error: &LookError) -> CliError {
         LookError::Lifecycle(error) => lifecycle_error(error),
         LookError::Start(error) => explain(&NotStarted::from(error), true),
         LookError::Agent(AgentError::Failed(failure)) if failure.kind == FailureKind::NotFound => {
-            CliError::new("no_such_file", error).hint("pyro workspace disk list ID / shows what is there")
+            CliError::new("no_such_file", error).hint(format!("pyro workspace disk list {} / --recursive", directory.id()))
         }
         LookError::Agent(AgentError::Failed(_)) => CliError::new("file", error),
         LookError::Exists(_) => CliError::new("exists", error).hint("choose another --output"),

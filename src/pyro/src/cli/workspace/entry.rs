@@ -52,8 +52,11 @@ impl EntryView {
 
     /// One line: kind, permissions, owner, size, name.
     pub fn line(&self) -> String {
+        // As `ls` does.
         let letter = match self.kind {
             "file" => '-',
+            "symlink" => 'l',
+            "fifo" => 'p',
             other => other.chars().next().unwrap_or('?'),
         };
         let owner = format!("{}:{}", self.uid, self.gid);
