@@ -125,7 +125,7 @@ fn inspect_tells_who_uses_an_image() {
     assert!(child.wait().unwrap().code().is_some());
     assert_eq!(bench.inspect()["workspaces"], serde_json::json!([]));
     // A record that nobody can read may be of a workspace that uses it.
-    let odd = bench.home.path().join("workspaces/ws_odd");
+    let odd = bench.home.path().join("workspaces/ws_0123456789ab");
     fs::create_dir(&odd).unwrap();
     fs::write(odd.join("workspace.json"), "{").unwrap();
     assert_eq!(bench.inspect()["workspaces"], serde_json::Value::Null);

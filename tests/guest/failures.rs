@@ -98,7 +98,7 @@ fn a_layer_that_is_gone_is_named() {
 #[test]
 fn a_writable_disk_that_is_none_is_named() {
     let started = Machine::try_start(&pyro(), &[], Size::default(), |workspace| {
-        fs::write(workspace.upper(), vec![0x5a; 4 << 20]).unwrap();
+        fs::write(workspace.generation().upper(), vec![0x5a; 4 << 20]).unwrap();
     });
     let Err(error) = started else { panic!("a machine started on garbage") };
     assert!(matches!(error, StartError::Root { .. }), "{error}");

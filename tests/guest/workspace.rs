@@ -1,6 +1,6 @@
 //! Every case of a workspace, on real microVMs.
 
-use crate::support::{Pyro, workspaces};
+use crate::support::{Pyro, crashes, snapshots, workspaces};
 
 fn pyro() -> Pyro {
     Pyro::new(&[], "guest_vsock")
@@ -69,4 +69,31 @@ fn two_at_once_do_not_get_in_each_others_way() {
 #[test]
 fn an_interrupted_create_leaves_nothing() {
     workspaces::an_interrupted_create_leaves_nothing(&pyro());
+}
+
+#[test]
+fn a_reset_gives_back_every_byte() {
+    snapshots::a_reset_gives_back_every_byte(&pyro());
+}
+
+#[test]
+fn a_snapshot_costs_what_has_changed() {
+    snapshots::a_snapshot_costs_what_has_changed(&pyro());
+}
+
+#[test]
+fn a_fork_goes_its_own_way() {
+    snapshots::a_fork_goes_its_own_way(&pyro());
+}
+
+#[test]
+fn a_commit_is_an_image_like_any_other() {
+    snapshots::a_commit_is_an_image_like_any_other(&pyro());
+}
+
+#[test]
+fn a_kill_leaves_the_old_state_or_the_new_one() {
+    // Every one of them takes minutes here; on namespaces all are passed.
+    let names = ["supervisor.started", "supervisor.killed"].map(str::to_owned);
+    crashes::a_kill_leaves_the_old_state_or_the_new_one(&pyro(), &names);
 }

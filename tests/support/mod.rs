@@ -7,11 +7,13 @@ use std::process::{Command, Output, Stdio};
 
 pub mod agent;
 pub mod cases;
+pub mod crashes;
 pub mod delta;
 pub mod disks;
 pub mod endurance;
 pub mod machine;
 pub mod process;
+pub mod snapshots;
 pub mod workspaces;
 
 /// The environment that the tests run in: Debian's packages, as `images/build.sh` makes it.

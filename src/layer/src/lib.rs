@@ -34,7 +34,7 @@ pub use image::{ImageError, write_image};
 pub use limits::Limits;
 pub use merge::{MergeError, MergeProblem, flatten, overlay};
 pub use name::NameError;
-pub use tar::{TarError, TarProblem, scan};
+pub use tar::{TarError, TarProblem, is_kept as keeps_xattr, scan};
 pub use toc::{Device, Entry, Kind, Meta, Part, Payload, Time, Toc, TocError, Xattr};
 pub use tree::{Content, Directory, LayerSize, Node, NodeId, NodeKind, Tree, Visit, Walk};
 pub use vmdk::{VmdkError, VmdkExtent, descriptor as vmdk_descriptor};

@@ -12,7 +12,7 @@ mod sparse;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use pax::is_kept;
+pub use pax::is_kept;
 
 use crate::limits::TARGET_MAX;
 use crate::name::{display, normalise};

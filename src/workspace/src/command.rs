@@ -97,7 +97,7 @@ impl Command {
 /// A command that was to be started on behalf of somebody who goes away.
 pub(crate) enum Detached {
     /// It runs.
-    Running(Background),
+    Running(Box<Background>),
     /// It was not started.
     NotRun(Failure),
 }
@@ -113,7 +113,7 @@ pub(crate) fn detach(run_dir: &Path, commands: &Path, exec: Exec) -> Result<Deta
     let cancel = Cancel::new().map_err(SessionError::Connect)?;
     let mut command = Command::send(run_dir, commands, exec, true)?;
     match command.session.started(Until { deadline: command.patience, cancel: &cancel }) {
-        Ok(()) => Ok(Detached::Running(Background { command, cancel })),
+        Ok(()) => Ok(Detached::Running(Box::new(Background { command, cancel }))),
         Err(error) => {
             let result = Err(error);
             close(command.writer, &result);

@@ -23,10 +23,11 @@ pub mod patch;
 mod program;
 mod reap;
 mod record;
+mod reset;
 mod running;
 mod seed;
 mod session;
-mod snapshot;
+pub mod snapshot;
 mod supervisor;
 pub mod trace;
 mod until;
@@ -51,6 +52,7 @@ pub use reap::{expiry, reap};
 pub use record::{
     ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SeedRecord, SnapshotRecord, State,
 };
+pub use reset::{ResetError, fork, reset};
 pub use running::{BOOT_MAX, Cause, NotStarted, Probed, Running, StartError, probe};
 pub use seed::{
     ArchiveError, GitError, OriginKind, Owner, Seed, SeedError, SeedFacts, SeedMode, Seeded, Skipped,

@@ -91,13 +91,10 @@ pub fn update(home: &Home, directory: &Directory, update: &Update) -> Result<Rec
 /// [`LifecycleError`]. It may be stopped nevertheless, as [`LifecycleError::Supervisor`] says.
 pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
     directory.touch();
-    let mut workspace = match ask_or_take(directory, &Order::Stop)? {
-        Found::Answered => {
-            // The supervisor is going: with its lock the next command need not wait.
-            drop(directory.lock_for(LOCK_MAX));
-            return Ok(true);
-        }
-        Found::Taken(workspace) => workspace,
+    let Some(mut workspace) = ask_or_take(directory, &Order::Stop)? else {
+        // The supervisor is going: with its lock the next command need not wait.
+        drop(directory.lock_for(LOCK_MAX));
+        return Ok(true);
     };
     let was_running = matches!(workspace.record().state, State::Started { .. });
     if workspace.record().state != State::Stopped {
@@ -113,14 +110,26 @@ pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
     Ok(false)
 }
 
+/// Ends the machine of a workspace, if there is one, whatever is lost with it.
+///
+/// # Errors
+/// [`LifecycleError`].
+pub fn halt(directory: &Directory) -> Result<(), LifecycleError> {
+    match ask_or_take(directory, &Order::Halt)? {
+        None => drop(directory.lock_for(LOCK_MAX)),
+        Some(workspace) => drop(workspace.release()),
+    }
+    Ok(())
+}
+
 /// Deletes a workspace, whatever runs in it.
 ///
 /// # Errors
 /// [`LifecycleError`]; [`WorkspaceError::Gone`] if somebody else did.
 pub fn delete(directory: &Directory) -> Result<(), LifecycleError> {
     match ask_or_take(directory, &Order::Delete)? {
-        Found::Answered => Ok(()),
-        Found::Taken(workspace) => Ok(workspace.delete()?),
+        None => Ok(()),
+        Some(workspace) => Ok(workspace.delete()?),
     }
 }
 
@@ -149,28 +158,20 @@ pub fn claim(directory: &Directory) -> Result<Workspace, LifecycleError> {
     }
 }
 
-/// Who carries out what is wanted.
-enum Found {
-    /// The supervisor, which has done so.
-    Answered,
-    /// We do: nothing runs, and the workspace is ours.
-    Taken(Workspace),
-}
-
-/// Has the supervisor carry out `order`, or takes the workspace if there is none. Waits while it is
+/// Has the supervisor carry out `order`; if there is none, takes the workspace, so that we can. Waits while it is
 /// being made, started, stopped or deleted: soon there is somebody to ask, or nobody.
-fn ask_or_take(directory: &Directory, order: &Order) -> Result<Found, LifecycleError> {
+fn ask_or_take(directory: &Directory, order: &Order) -> Result<Option<Workspace>, LifecycleError> {
     let deadline = Instant::now() + LOCK_MAX;
     loop {
         match control::order(directory, order) {
-            Ok(Answer::Done) => return Ok(Found::Answered),
+            Ok(Answer::Done) => return Ok(None),
             Ok(Answer::Failed(problem)) => return Err(LifecycleError::Supervisor(problem)),
             // None, one that is going, or one that does not know us: then its lock is not free either.
             Ok(_) | Err(OrderError::Nobody(_) | OrderError::Lost(_)) => {}
         }
         match take(directory) {
             Err(LifecycleError::Workspace(WorkspaceError::Busy(_))) if Instant::now() < deadline => {}
-            other => return other.map(Found::Taken),
+            other => return other.map(Some),
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -152,6 +152,8 @@ pub struct Record {
     pub diff_ids: Vec<Digest>,
     /// Where its files came from, if it was not empty.
     pub seed: Option<SeedRecord>,
+    /// The layers above the image that it was created with, lowest first.
+    pub baseline: Vec<Digest>,
     /// What the writable layer stands on above the image, lowest first: the seed, then snapshots.
     pub layers: Vec<Digest>,
     /// Layers made of the present writable layer by snapshots, in order.
@@ -187,6 +189,7 @@ impl Record {
         std::iter::once(self.manifest)
             .chain(self.diff_ids.iter().copied())
             .chain(self.seed.iter().map(|seed| seed.layer))
+            .chain(self.baseline.iter().copied())
             .chain(self.layers.iter().copied())
             .chain(self.committed.iter().copied())
             .chain(snapshots)

@@ -65,6 +65,7 @@ impl Workspace {
             manifest: image.manifest,
             diff_ids: image.diff_ids(),
             seed: spec.seed.clone(),
+            baseline: spec.layers.clone(),
             layers: spec.layers.clone(),
             committed: Vec::new(),
             snapshots: Vec::new(),

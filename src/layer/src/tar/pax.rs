@@ -199,7 +199,8 @@ fn xattr_name(key: &[u8]) -> Option<(&[u8], Encoding)> {
 
 /// Whether Linux knows such an attribute. What other systems wrote is left out, as every unpacker
 /// does. So is what overlayfs wrote about the layers of another machine: it would be obeyed here.
-pub(crate) fn is_kept(name: &[u8]) -> bool {
+#[must_use]
+pub fn is_kept(name: &[u8]) -> bool {
     if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
         return false;
     }

@@ -39,7 +39,9 @@ fn a_thousand_commands_leave_nothing() {
             };
             drop(outcome);
         }
-        assert_eq!(settled(machine), before);
+        // On a busy host the last threads take their time.
+        let after = (0..100).map(|_| settled(machine)).find(|after| *after == before);
+        assert_eq!(after.unwrap_or_else(|| settled(machine)), before);
         assert!(!machine.is_running("sleep 60"));
     });
 }

@@ -159,7 +159,7 @@ fn without_kvm(script: &str, words: &[&str]) {
     fs::write(&program, format!("#!/bin/sh\nexec unshare --mount sh -euc '{script}' {machine}\n")).unwrap();
     fs::set_permissions(site.directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    let machine = launch::launch(&program, &Spec::MicroVm(site.spec.clone())).unwrap();
+    let machine = launch::launch(&program, &Spec::MicroVm(site.spec.clone()), None).unwrap();
     let end = machine.wait(Some(LIMIT)).expect("the machine ends");
     assert!(matches!(end.reason, Reason::NotStarted(_)), "{end:?}");
     for word in words {

@@ -123,9 +123,7 @@ pub fn start_kept(
     held: InUse,
     request: &Start<'_>,
 ) -> Result<Started<Booted>, CliError> {
-    start(context, home, held, request, |workspace| {
-        boot(home, workspace, request.until).map_err(|(_deleted, error)| error)
-    })
+    start(context, home, held, request, |workspace| boot(home, workspace, request.until))
 }
 
 fn start<T>(

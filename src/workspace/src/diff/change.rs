@@ -136,7 +136,11 @@ impl Side {
     }
 
     fn size(&self) -> u64 {
-        if let FileKind::File { size, .. } = self.kind { size } else { 0 }
+        match &self.kind {
+            FileKind::File { size, .. } => *size,
+            FileKind::Symlink { target } => target.len() as u64,
+            _ => 0,
+        }
     }
 }
 

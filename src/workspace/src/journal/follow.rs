@@ -41,7 +41,7 @@ pub fn follow(
 ) -> Result<CommandRecord, FollowError> {
     let mut output = Output::new(commands, sequence, cursor);
     let mut drain = |output: &mut Output| -> Result<(), FollowError> {
-        while let Some(piece) = output.next()? {
+        while let Some(piece) = output.next_piece()? {
             sink(piece).map_err(FollowError::Output)?;
         }
         Ok(())

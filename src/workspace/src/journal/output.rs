@@ -62,7 +62,7 @@ impl Output {
     ///
     /// # Errors
     /// When the journal cannot be read, or is damaged.
-    pub fn next(&mut self) -> io::Result<Option<Piece>> {
+    pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
         loop {
             let index = self.cursor / SEGMENT;
             if self.open.as_ref().is_none_or(|open| open.index != index) {

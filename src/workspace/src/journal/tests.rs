@@ -32,7 +32,7 @@ fn written(commands: &Path, chunks: &[(Stream, Vec<u8>)]) -> u64 {
 fn read_all(commands: &Path, sequence: u64, cursor: u64) -> Vec<Option<(Stream, u8)>> {
     let mut output = Output::new(commands, sequence, cursor);
     let mut all = Vec::new();
-    while let Some(piece) = output.next().unwrap() {
+    while let Some(piece) = output.next_piece().unwrap() {
         match piece {
             Piece::Bytes(stream, bytes) => all.extend(bytes.into_iter().map(|byte| Some((stream, byte)))),
             Piece::Dropped(count) => all.resize(all.len() + usize::try_from(count).unwrap(), None),

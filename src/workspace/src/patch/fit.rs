@@ -6,9 +6,9 @@
 use super::hunk::{Hunk, LineKind};
 use super::misfit::{Nearest, Reason};
 
-/// Work on one patch: compared bytes, and a few for each comparison. A second or two; no patch that
+/// Work on one patch: compared bytes, and a few for each comparison. About a second; no patch that
 /// means well comes near.
-pub(super) const WORK_MAX: u64 = 4 << 30;
+pub(super) const WORK_MAX: u64 = 1 << 30;
 
 /// Lines of a hunk that are compared to find the place that is most like it.
 const LIKE_LINES: usize = 64;

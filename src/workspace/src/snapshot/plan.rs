@@ -87,13 +87,6 @@ pub struct Plan<'a> {
     pub skipped: Vec<&'a [u8]>,
 }
 
-impl Plan<'_> {
-    /// Whether the layer would say nothing.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-}
-
 /// Whether a layer can hold it.
 fn fits(entry: &Entry) -> bool {
     let reserved = || entry.path.split(|&byte| byte == b'/').any(|name| name.starts_with(b".wh."));

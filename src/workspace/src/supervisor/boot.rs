@@ -35,12 +35,10 @@ pub struct Booted {
 /// This program must run [`super::supervise`] when its arguments are `supervisor HOME ID`.
 ///
 /// # Errors
-/// Why there is no machine; nothing runs then, and the workspace is the caller's again.
-pub fn boot(home: &Home, workspace: Workspace, until: Until<'_>) -> Result<Booted, (Workspace, NotStarted)> {
-    match start(home, &workspace, until) {
-        Ok(steps) => Ok(Booted { steps, directory: workspace.release() }),
-        Err(failed) => Err((workspace, failed)),
-    }
+/// Why there is no machine; nothing runs then, and a workspace that was never started is gone.
+pub fn boot(home: &Home, workspace: Workspace, until: Until<'_>) -> Result<Booted, NotStarted> {
+    let steps = start(home, &workspace, until)?;
+    Ok(Booted { steps, directory: workspace.release() })
 }
 
 fn start(home: &Home, workspace: &Workspace, until: Until<'_>) -> Result<Vec<Step>, NotStarted> {

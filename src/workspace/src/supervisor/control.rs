@@ -29,6 +29,8 @@ pub(crate) enum Order {
     Wake,
     /// Run a command that outlives whoever asked for it.
     Exec(Exec),
+    /// End the machine as it is, keep the workspace.
+    Halt,
 }
 
 /// What comes of it.

@@ -25,6 +25,8 @@ enum Ending {
     Crashed,
     /// It is to be stopped; whoever asked waits.
     Stop(Option<UnixStream>),
+    /// It is to be ended, whatever is lost; whoever asked waits.
+    Halt(UnixStream),
     /// The workspace is to go; whoever asked waits.
     Delete(Option<UnixStream>),
 }
@@ -57,6 +59,13 @@ pub fn serve(running: Running, listener: &UnixListener, cancel: &Cancel) -> Resu
             };
             reply(front_end.as_ref(), &answer);
             stopped?;
+        }
+        Ending::Halt(front_end) => {
+            let halted = running.stop(State::Stopped);
+            let answer =
+                halted.as_ref().map_or_else(|error| Answer::Failed(error.to_string()), |()| Answer::Done);
+            reply(Some(&front_end), &answer);
+            halted?;
         }
         Ending::Delete(front_end) => {
             let deleted = running.discard();
@@ -99,6 +108,7 @@ fn wait<'scope>(
                 match control::take(&stream) {
                     None | Some(Order::Wake) => {}
                     Some(Order::Stop) => return Ok(Ending::Stop(Some(stream))),
+                    Some(Order::Halt) => return Ok(Ending::Halt(stream)),
                     Some(Order::Delete) => return Ok(Ending::Delete(Some(stream))),
                     Some(Order::Exec(exec)) => detach(running, exec, stream, scope),
                 }

@@ -1,6 +1,6 @@
 //! What a workspace changed, from the layers below and the entries of a writable layer; and patches.
 
-#![allow(clippy::unwrap_used)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod apply;
 mod chosen;

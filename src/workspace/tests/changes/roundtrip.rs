@@ -31,8 +31,8 @@ fn apply_git(old: &Tree, patch: &[u8]) -> Tree {
 /// Our table of git's own numbers.
 fn stat(numbers: &[u8], old: &Tree, new: &Tree) -> String {
     let content = |tree: &Tree, path: &[u8]| match tree.get(path) {
-        Some(Node::File { content, .. }) => content.clone(),
-        _ => Vec::new(),
+        Some(Node::File { content, .. } | Node::Symlink(content)) => content.clone(),
+        None => Vec::new(),
     };
     let sizes = |path: &[u8]| {
         let (old, new) = (content(old, path), content(new, path));

@@ -80,6 +80,7 @@ fn other(source: &Path, user: &str) -> String {
 
 #[test]
 #[ignore = "the other half of tests that start it"]
+#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "how the two halves talk")]
 fn seeds() {
     let get = |name: &str| env::var(name).expect("started by another test");
     let home = Home::open(Path::new(&get(HOME))).unwrap();

@@ -186,7 +186,7 @@ fn show(
 /// Shows what there is so far.
 fn read(commands: &Path, record: CommandRecord, shown: &mut Shown) -> Result<CommandRecord, FollowError> {
     let mut output = journal::Output::new(commands, record.sequence, 0);
-    while let Some(piece) = output.next()? {
+    while let Some(piece) = output.next_piece()? {
         shown.piece(&piece).map_err(FollowError::Output)?;
     }
     Ok(record)

@@ -8,6 +8,7 @@ mod exec;
 mod list;
 mod logs;
 mod power;
+mod snapshot;
 mod status;
 mod supervisor;
 mod update;
@@ -49,6 +50,14 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// The files of a stopped workspace: list, read, export
     Disk(disk::DiskArgs),
+    /// Keep the files as they are, list what was kept, forget it
+    Snapshot(snapshot::SnapshotArgs),
+    /// Go back to what it was created with, or to a snapshot
+    Reset(snapshot::ResetArgs),
+    /// Make a new workspace of the files of one
+    Fork(snapshot::ForkArgs),
+    /// Make an image of a workspace
+    Commit(snapshot::CommitArgs),
 }
 
 /// One workspace.
@@ -75,6 +84,10 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Exec(args) => exec::run(context, args),
         Verb::Logs(args) => logs::run(context, &args),
         Verb::Disk(args) => disk::run(context, &args),
+        Verb::Snapshot(args) => snapshot::run(context, &args),
+        Verb::Reset(args) => snapshot::reset(context, &args),
+        Verb::Fork(args) => snapshot::fork(context, args),
+        Verb::Commit(args) => snapshot::commit(context, &args),
     }
 }
 

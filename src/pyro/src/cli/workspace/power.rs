@@ -26,10 +26,7 @@ pub fn start(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
     let booted = boot(&home, workspace, Until { deadline: None, cancel: &cancel });
     drop(armed);
     // What it was made as it stays: a microVM's disk is none of namespaces.
-    booted.map_err(|(workspace, error)| {
-        workspace.release();
-        context.interrupted(explain(&error, true))
-    })?;
+    booted.map_err(|error| context.interrupted(explain(&error, true)))?;
     done(context, directory, "start", format_args!("duration_ms={}", clock.elapsed().as_millis()))
 }
 

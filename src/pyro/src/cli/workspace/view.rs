@@ -129,7 +129,8 @@ pub fn list(views: &[View]) -> String {
     table(&["ID", "NAME", "LABELS", "STATE", "ENVIRONMENT", "LAST ACTIVITY", "EXPIRES"], &rows)
 }
 
-fn ago(time: Timestamp) -> String {
+/// How long that is past.
+pub fn ago(time: Timestamp) -> String {
     format!("{} ago", coarse(Timestamp::now().duration_since(time)))
 }
 

@@ -1,0 +1,276 @@
+//! `pyro workspace snapshot`, `reset`, `fork` and `commit`: states that are kept, and gone back to.
+
+use super::super::context::Context;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::super::output::{bytes, table};
+use super::super::run::until_signal;
+use super::super::start::{explain, workspace_error};
+use super::view::{View, ago};
+use super::{Addressed, lifecycle_error};
+use jiff::Timestamp;
+use pyro_oci::Reference;
+use pyro_workspace::snapshot::{self, BASELINE, SnapshotError};
+use pyro_workspace::{Booted, Cancel, Name, Overview, ResetError, SnapshotRecord, Until};
+use serde::Serialize;
+use serde_json::json;
+use std::time::Instant;
+
+/// Arguments of `pyro workspace snapshot`.
+#[derive(Debug, clap::Args)]
+pub struct SnapshotArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Keep the files as they are now, under a name
+    Create(Named),
+    /// The states that were kept
+    List(Addressed),
+    /// Forget one of them; what others build on stays
+    Delete(Named),
+}
+
+/// A snapshot of a workspace.
+#[derive(Debug, clap::Args)]
+struct Named {
+    #[command(flatten)]
+    workspace: Addressed,
+    /// The snapshot
+    #[arg(value_name = "NAME")]
+    name: Name,
+}
+
+/// Arguments of `pyro workspace reset`.
+#[derive(Debug, clap::Args)]
+pub struct ResetArgs {
+    #[command(flatten)]
+    workspace: Addressed,
+    /// The state to go back to
+    #[arg(long, value_name = "NAME", default_value = BASELINE)]
+    snapshot: Name,
+}
+
+/// Arguments of `pyro workspace fork`.
+#[derive(Debug, clap::Args)]
+pub struct ForkArgs {
+    #[command(flatten)]
+    workspace: Addressed,
+    /// The state to start from [default: as it is now]
+    #[arg(long, value_name = "NAME")]
+    snapshot: Option<Name>,
+    /// What to call the new workspace
+    #[arg(long)]
+    name: Option<Name>,
+}
+
+/// Arguments of `pyro workspace commit`.
+#[derive(Debug, clap::Args)]
+pub struct CommitArgs {
+    #[command(flatten)]
+    workspace: Addressed,
+    /// What to call the image
+    #[arg(short = 't', long = "tag", value_name = "NAME")]
+    tag: Reference,
+}
+
+/// A snapshot, for `--json`.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a Name,
+    created_at: Timestamp,
+    bytes: u64,
+    manifest: String,
+    layers: Vec<String>,
+}
+
+impl<'a> From<&'a SnapshotRecord> for Shown<'a> {
+    fn from(record: &'a SnapshotRecord) -> Self {
+        Self {
+            name: &record.name,
+            created_at: record.created_at,
+            bytes: record.bytes,
+            manifest: record.manifest.to_string(),
+            layers: record.layers.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// Keeps, lists and forgets states of a workspace.
+pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, CliError> {
+    match &args.verb {
+        Verb::Create(named) => create(context, named),
+        Verb::List(workspace) => list(context, workspace),
+        Verb::Delete(named) => delete(context, named),
+    }
+}
+
+fn create(context: &Context, named: &Named) -> Result<Exit, CliError> {
+    let (out, clock) = (context.out, Instant::now());
+    let home = context.home()?;
+    let directory = named.workspace.find(&home)?;
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let until = Until { deadline: None, cancel: &cancel };
+    let made = snapshot::create_snapshot(&home, &directory, &named.name, until);
+    drop(armed);
+    let made = made.map_err(|error| context.interrupted(snapshot_error(&error)))?;
+    let record = &made.snapshot;
+    if out.is_json() {
+        let snapshot = Shown::from(record);
+        let id = directory.id().as_str();
+        out.json(&json!({ "workspace_id": id, "snapshot": snapshot, "skipped": made.skipped }))?;
+        return Ok(Exit::Done);
+    }
+    for path in &made.skipped {
+        out.note(format_args!("note: {path} is left out: no layer can hold it"));
+    }
+    out.note(format_args!(
+        "[workspace snapshot] id={} name={} bytes={} duration_ms={}",
+        directory.id(),
+        record.name,
+        record.bytes,
+        clock.elapsed().as_millis()
+    ));
+    Ok(Exit::Done)
+}
+
+fn list(context: &Context, workspace: &Addressed) -> Result<Exit, CliError> {
+    let directory = workspace.find(&context.home()?)?;
+    let record = directory.record().map_err(|error| workspace_error(&error))?;
+    let shown: Vec<Shown<'_>> = record.snapshots.iter().map(Shown::from).collect();
+    let id = record.id.as_str();
+    context.out.result(&json!({ "workspace_id": id, "snapshots": shown }), || {
+        let rows: Vec<Vec<String>> = (record.snapshots.iter())
+            .map(|it| vec![it.name.to_string(), ago(it.created_at), bytes(it.bytes)])
+            .collect();
+        table(&["NAME", "CREATED", "ADDED"], &rows)
+    })?;
+    Ok(Exit::Done)
+}
+
+fn delete(context: &Context, named: &Named) -> Result<Exit, CliError> {
+    let home = context.home()?;
+    let directory = named.workspace.find(&home)?;
+    snapshot::delete_snapshot(&home, &directory, &named.name).map_err(|error| snapshot_error(&error))?;
+    if context.out.is_json() {
+        let (id, name) = (directory.id().as_str(), named.name.as_str());
+        context.out.json(&json!({ "workspace_id": id, "name": name, "deleted": true }))?;
+    } else {
+        context.out.note(format_args!("[workspace snapshot] id={} deleted={}", directory.id(), named.name));
+    }
+    Ok(Exit::Done)
+}
+
+/// Goes back to a state.
+pub fn reset(context: &Context, args: &ResetArgs) -> Result<Exit, CliError> {
+    let clock = Instant::now();
+    let home = context.home()?;
+    let directory = args.workspace.find(&home)?;
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let until = Until { deadline: None, cancel: &cancel };
+    let booted = pyro_workspace::reset(&home, &directory, Some(&args.snapshot), until);
+    drop(armed);
+    let booted = booted.map_err(|error| context.interrupted(reset_error(&error)))?;
+    show(context, booted, "reset", format_args!("snapshot={}", args.snapshot), clock)
+}
+
+/// Makes a workspace of a state of another.
+pub fn fork(context: &Context, args: ForkArgs) -> Result<Exit, CliError> {
+    let clock = Instant::now();
+    let home = context.home()?;
+    let directory = args.workspace.find(&home)?;
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let until = Until { deadline: None, cancel: &cancel };
+    let booted = pyro_workspace::fork(&home, &directory, args.snapshot.as_ref(), args.name, until);
+    drop(armed);
+    let booted = booted.map_err(|error| context.interrupted(reset_error(&error)))?;
+    show(context, booted, "fork", format_args!("of={}", directory.id()), clock)
+}
+
+/// Makes an image of a workspace.
+pub fn commit(context: &Context, args: &CommitArgs) -> Result<Exit, CliError> {
+    let (out, clock) = (context.out, Instant::now());
+    let home = context.home()?;
+    let directory = args.workspace.find(&home)?;
+    let cancel = Cancel::new()?;
+    let armed = until_signal(context, &cancel);
+    let until = Until { deadline: None, cancel: &cancel };
+    let image = snapshot::commit_image(&home, &directory, &args.tag, until);
+    drop(armed);
+    let image = image.map_err(|error| context.interrupted(snapshot_error(&error)))?;
+    if out.is_json() {
+        out.json(&json!({
+            "workspace_id": directory.id().as_str(),
+            "environment": args.tag.familiar(),
+            "manifest": image.manifest.to_string(),
+            "layers": image.layers.len(),
+            "bytes": image.size(),
+        }))?;
+        return Ok(Exit::Done);
+    }
+    out.note(format_args!(
+        "[workspace commit] id={} environment={} layers={} duration_ms={}",
+        directory.id(),
+        args.tag.familiar(),
+        image.layers.len(),
+        clock.elapsed().as_millis()
+    ));
+    Ok(Exit::Done)
+}
+
+fn show(
+    context: &Context,
+    booted: Booted,
+    verb: &str,
+    what: impl std::fmt::Display,
+    clock: Instant,
+) -> Result<Exit, CliError> {
+    let overview = Overview::of(booted.directory).map_err(|error| workspace_error(&error))?;
+    let view = View::of(&overview);
+    context.out.result(&view, || view.text())?;
+    if !context.out.is_json() {
+        context.out.note(format_args!(
+            "[workspace {verb}] id={} {what} execution_mode={} duration_ms={}",
+            overview.record.id,
+            overview.record.execution_mode.as_str(),
+            clock.elapsed().as_millis()
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn snapshot_error(error: &SnapshotError) -> CliError {
+    match error {
+        SnapshotError::Lifecycle(error) => lifecycle_error(error),
+        SnapshotError::Workspace(error) => workspace_error(error),
+        SnapshotError::NotStarted(failed) => explain(failed, true),
+        SnapshotError::Taken { id, name } => CliError::new("name_taken", error)
+            .hint(format!("take another name, or: pyro workspace snapshot delete {id} {name}")),
+        SnapshotError::Reserved => CliError::usage(error).hint("take another name"),
+        SnapshotError::Missing { id, .. } => {
+            CliError::new("not_found", error).hint(format!("pyro workspace snapshot list {id}"))
+        }
+        SnapshotError::Reset(_) | SnapshotError::Moving(_) => {
+            CliError::new("changed", error).hint("try again")
+        }
+        SnapshotError::Agent(_) => CliError::new("agent", error).hint("pyro workspace list"),
+        SnapshotError::Layer(_) | SnapshotError::Store(_) | SnapshotError::Config(..) => {
+            CliError::new("store", error).hint("pyro doctor")
+        }
+        SnapshotError::Reference(_) => CliError::usage(error),
+    }
+}
+
+fn reset_error(error: &ResetError) -> CliError {
+    match error {
+        ResetError::Snapshot(error) => snapshot_error(error),
+        ResetError::Lifecycle(error) => lifecycle_error(error),
+        ResetError::Workspace(error) => workspace_error(error),
+        ResetError::NotStarted(failed) => explain(failed, true),
+    }
+}
