@@ -27,7 +27,8 @@ fn a_full_disk_is_an_error_that_the_machine_survives() {
 fn deleted_space_returns_to_the_host() {
     const WRITTEN: u64 = 64 << 20;
     let machine = Machine::start(&pyro(), &[]);
-    let allocated = || fs::metadata(machine.running().workspace().generation().upper()).unwrap().blocks() * 512;
+    let allocated =
+        || fs::metadata(machine.running().workspace().generation().upper()).unwrap().blocks() * 512;
     let before = allocated();
     machine.text("head -c 32M /dev/urandom > /root/file; head -c 32M /dev/urandom > /tmp/file; sync");
     assert!(allocated() >= before + WRITTEN, "{before} became {}", allocated());

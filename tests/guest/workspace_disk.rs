@@ -25,3 +25,13 @@ fn a_machine_for_looking_runs_nothing() {
 fn a_disk_is_exported_as_it_is() {
     disks::a_disk_is_exported_as_it_is(&pyro());
 }
+
+#[test]
+fn a_stopped_tree_is_exported() {
+    disks::a_stopped_tree_is_exported(&pyro());
+}
+
+#[test]
+fn a_summary_tells_what_was_observed() {
+    disks::a_summary_tells_what_was_observed(&pyro());
+}

@@ -32,7 +32,7 @@ pub fn a_stopped_disk_is_listed_and_read(pyro: &Pyro) {
     let below = ["big", "d", "d/e", "d/link", "file", "s"];
     assert_eq!(paths(&listed), below.map(|name| format!("/workspace/{name}")));
     let big = &listed["entries"][0];
-    assert_eq!((&big["kind"], &big["size"], &big["mode"]), (&"file".into(), &100_000.into(), &"0600".into()));
+    assert_eq!((&big["type"], &big["size"], &big["mode"]), (&"file".into(), &100_000.into(), &"0600".into()));
     assert_eq!(listed["entries"][3]["target"], "../file");
     let ran = disk(&made, "list", &["/workspace"]).ended(0);
     assert_eq!(ran.stdout.lines().count(), 4, "{ran:?}");
@@ -49,7 +49,7 @@ pub fn a_stopped_disk_is_listed_and_read(pyro: &Pyro) {
     assert_eq!(disk(&made, "read", &["/tmp/left"]).ended(0).stdout, "left\n");
     let read = disk(&made, "read", &["/workspace/big", "--max-bytes", "10", "--json"]).ended(0).json();
     assert_eq!((&read["size"], &read["truncated"]), (&100_000.into(), &true.into()));
-    assert_eq!(read["content"]["text"], "\0".repeat(10));
+    assert_eq!(read["content"], "\0".repeat(10));
     for hidden in ["/run/pyro-secrets/token", "/workspace/s", "/etc/group", "/workspace/../etc/passwd"] {
         let ran = disk(&made, "read", &[hidden]);
         assert!(ran.code != 0 && !ran.stdout.contains("secret"), "{hidden}: {ran:?}");
@@ -57,7 +57,10 @@ pub fn a_stopped_disk_is_listed_and_read(pyro: &Pyro) {
     // Looked at, and as it was.
     assert_eq!(made.status()["state"], "stopped");
     made.run("start", &[]).ended(0);
-    assert_eq!(made.sh("cat file; touch /workspace/new; ls /workspace").ended(0).stdout, "kept\nbig\nd\nfile\nnew\ns\n");
+    assert_eq!(
+        made.sh("cat file; touch /workspace/new; ls /workspace").ended(0).stdout,
+        "kept\nbig\nd\nfile\nnew\ns\n"
+    );
 }
 
 pub fn looking_changes_nothing(pyro: &Pyro) {
@@ -151,4 +154,80 @@ pub fn a_directory_is_no_disk(pyro: &Pyro) {
     let ran = disk(&made, "export", &["--output", output.to_str().unwrap(), "--format", "ext4"]).ended(1);
     assert!(ran.stderr.contains("--format tar"), "{ran:?}");
     assert!(!output.exists());
+}
+
+pub fn a_stopped_tree_is_exported(pyro: &Pyro) {
+    let made = Made::new(pyro, &[]);
+    made.sh("cd /workspace; echo kept > file; ln file other; ln -s file link; chmod 750 file; echo no > /run/pyro-x; rm /etc/group; rm -r /usr/share/doc; echo t > /tmp/t")
+        .ended(0);
+    made.run("stop", &[]).ended(0);
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    for format in ["tar", "oci"] {
+        let output = path(format);
+        let words = ["--format", format, "--output", output.to_str().unwrap()];
+        let exported = disk(&made, "export", &[&words[..], &["--json"]].concat()).ended(0).json();
+        assert_eq!(exported["bytes"], output.metadata().unwrap().len());
+        let ran = disk(&made, "export", &words).ended(1);
+        assert!(ran.stderr.contains("exists already"), "{ran:?}");
+    }
+    let mut archive = tar::Archive::new(std::fs::File::open(path("tar")).unwrap());
+    let mut found = std::collections::BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut content = String::new();
+        if entry.size() < 100 {
+            let _binary = std::io::Read::read_to_string(&mut entry, &mut content);
+        }
+        let name = entry.path().unwrap().to_string_lossy().trim_end_matches('/').to_owned();
+        found.insert(name, (entry.header().entry_type(), entry.header().mode().unwrap(), content));
+    }
+    assert_eq!(found["workspace/file"], (tar::EntryType::Regular, 0o750, "kept\n".into()));
+    assert_eq!(found["workspace/other"].0, tar::EntryType::Link);
+    assert_eq!(found["workspace/link"].0, tar::EntryType::Symlink);
+    assert!(found.contains_key("usr/bin/git"));
+    for gone in ["etc/group", "usr/share/doc", "run/pyro-x", "tmp/t"] {
+        assert!(!found.contains_key(gone), "{gone}");
+    }
+    assert!(found.keys().all(|name| !name.contains(".wh.")));
+    // Another store takes it, and a machine of it is the same.
+    let name = format!("pyro.local/{}:exported", made.id.replace('_', "-"));
+    pyro.pyro(&["env", "import", path("oci").to_str().unwrap(), "-t", &name]).ended(0);
+    let tar = path("again.tar");
+    pyro.pyro(&["env", "export", &name, tar.to_str().unwrap(), "--format", "rootfs"]);
+    pyro.pyro(&["env", "rm", &name]).ended(0);
+    let listed = made.run("summary", &["--json"]).ended(0).json();
+    let formats: Vec<&str> =
+        listed["exports"].as_array().unwrap().iter().map(|it| it["format"].as_str().unwrap()).collect();
+    assert_eq!(formats, ["tar", "oci"]);
+}
+
+pub fn a_summary_tells_what_was_observed(pyro: &Pyro) {
+    let made = Made::new(pyro, &[]);
+    let summary = || made.run("summary", &["--json"]).ended(0).json();
+    let fresh = summary();
+    assert_eq!((&fresh["outcome"], &fresh["commands"]["count"]), (&"nothing_run".into(), &0.into()));
+    assert_eq!(fresh["changes"]["files"], 0, "{fresh}");
+    made.sh("printf 'a\\nb\\n' > /workspace/text; exit 3").ended(3);
+    made.run("snapshot", &[]).ended(2);
+    pyro.pyro(&["workspace", "snapshot", "create", &made.id, "one"]).ended(0);
+    let failed = summary();
+    assert_eq!(failed["outcome"], "last_failed");
+    assert_eq!(failed["commands"]["failed"], 1);
+    assert_eq!(failed["commands"]["last"][0]["exit_code"], 3);
+    assert_eq!(failed["changes"]["paths"][0]["path"], "text");
+    assert_eq!(failed["changes"]["insertions"], 2);
+    assert_eq!(failed["snapshots"][0]["name"], "one");
+    made.sh("true").ended(0);
+    assert_eq!(summary()["outcome"], "last_succeeded");
+    let text = made.run("summary", &[]).ended(0).stdout;
+    assert!(text.contains("A text") && text.contains("#1 exit 3"), "{text}");
+    made.run("stop", &[]).ended(0);
+    let stopped = summary();
+    assert!(stopped["changes"].is_null());
+    assert!(stopped["changes_unknown"].as_str().unwrap().contains("stopped"), "{stopped}");
+    made.run("reset", &[]).ended(0);
+    let reset = summary();
+    assert_eq!((&reset["commands"]["count"], &reset["changes"]["files"]), (&0.into(), &0.into()));
+    assert_eq!(reset["snapshots"][0]["name"], "one");
 }

@@ -2,7 +2,8 @@
 
 use crate::failure::invalid;
 use crate::files::make_directories;
-use crate::users::Database;
+use crate::users;
+use pyro_protocol::users::Users;
 use pyro_protocol::{Exec, Failure, FailureKind};
 use pyro_sys::spawn::{Identity, SpawnError, Stage};
 use rustix::io::Errno;
@@ -30,7 +31,7 @@ pub struct Command {
 
 impl Command {
     /// Checks `exec` and looks up its user in `database`.
-    pub fn new(exec: &Exec, database: &Database) -> Result<Self, Failure> {
+    pub fn new(exec: &Exec, database: &Users) -> Result<Self, Failure> {
         let argv = exec
             .argv
             .iter()
@@ -67,7 +68,7 @@ impl Command {
             argv,
             env,
             cwd: c_string(&cwd, "the working directory")?,
-            identity: account.identity,
+            identity: users::identity(&account),
         })
     }
 

@@ -9,7 +9,7 @@ use crate::failure::{Stop, internal, invalid};
 use crate::gate::Gate;
 use crate::reap::{Child, Exit};
 use crate::stdio::{self, Found, Ours, Output};
-use crate::users::{self, Database};
+use crate::users;
 use crate::wire::Wire;
 use pyro_protocol::{Ended, Exec, Failure, FailureKind, Input, Reply};
 use pyro_sys::spawn::Program;
@@ -55,7 +55,7 @@ struct Session<'a> {
 impl<'a> Session<'a> {
     fn start(gate: &'a Gate, exec: &Exec) -> Result<Self, Failure> {
         let _pass = gate.pass();
-        let mut command = Command::new(exec, &Database::load())?;
+        let mut command = Command::new(exec, &users::load())?;
         if exec.create_cwd {
             command.make_cwd()?;
         }

@@ -48,6 +48,9 @@ pub fn internal(what: &str, error: impl Into<io::Error>) -> Failure {
 
 /// A path as part of a message.
 pub fn show(path: &[u8]) -> String {
+    if path.is_empty() {
+        return ".".into();
+    }
     String::from_utf8_lossy(path).into_owned()
 }
 

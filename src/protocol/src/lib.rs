@@ -12,6 +12,7 @@
 pub mod frame;
 mod message;
 pub mod path;
+pub mod users;
 
 pub use message::{
     Changes, Depth, Edit, Edits, Ended, Entry, EntryKind, Exec, Failure, FailureKind, Input, Read, Ready,

@@ -11,12 +11,14 @@ mod command;
 pub mod diff;
 mod directory;
 pub mod disk;
+pub mod exports;
 pub mod failpoint;
 mod home;
 mod id;
 mod in_use;
 pub mod journal;
 mod lifecycle;
+pub mod live;
 mod lock;
 mod overview;
 pub mod patch;
@@ -28,6 +30,7 @@ mod running;
 mod seed;
 mod session;
 pub mod snapshot;
+pub mod summary;
 mod supervisor;
 pub mod trace;
 mod until;
@@ -49,9 +52,7 @@ pub use pyro_protocol::{
     Step, Walk, Window,
 };
 pub use reap::{expiry, reap};
-pub use record::{
-    ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SeedRecord, SnapshotRecord, State,
-};
+pub use record::{ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SnapshotRecord, State};
 pub use reset::{ResetError, fork, reset};
 pub use running::{BOOT_MAX, Cause, NotStarted, Probed, Running, StartError, probe};
 pub use seed::{

@@ -2,6 +2,7 @@
 
 use crate::failpoint;
 use crate::id::{Name, WorkspaceId};
+use crate::seed::SeedFacts;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Reference};
 use serde::{Deserialize, Serialize};
@@ -56,23 +57,6 @@ pub enum NetworkPolicy {
     /// Nothing: it has no interface.
     #[default]
     Off,
-}
-
-/// Where the files of a workspace came from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SeedRecord {
-    /// How they were chosen.
-    pub mode: String,
-    /// What they were taken from.
-    pub origin_kind: String,
-    /// Which one.
-    pub origin_ref: String,
-    /// How many files, directories and links.
-    pub entries: u64,
-    /// Bytes in all files.
-    pub bytes: u64,
-    /// The layer that holds them.
-    pub layer: Digest,
 }
 
 /// A state of a workspace that was kept.
@@ -151,7 +135,7 @@ pub struct Record {
     /// The image's layers, lowest first: what must stay in the store.
     pub diff_ids: Vec<Digest>,
     /// Where its files came from, if it was not empty.
-    pub seed: Option<SeedRecord>,
+    pub seed: Option<SeedFacts>,
     /// The layers above the image that it was created with, lowest first.
     pub baseline: Vec<Digest>,
     /// What the writable layer stands on above the image, lowest first: the seed, then snapshots.
@@ -275,6 +259,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::{OriginKind, SeedMode};
 
     fn record() -> Record {
         let digest = |byte| Digest::of(&[byte]);
@@ -286,9 +271,9 @@ mod tests {
             environment: "pyro.local/x:1".parse().unwrap(),
             manifest: digest(0),
             diff_ids: vec![digest(1)],
-            seed: Some(SeedRecord {
-                mode: "m".into(),
-                origin_kind: "k".into(),
+            seed: Some(SeedFacts {
+                mode: SeedMode::Checkout,
+                origin_kind: OriginKind::SeedPath,
                 origin_ref: "r".into(),
                 entries: 1,
                 bytes: 2,

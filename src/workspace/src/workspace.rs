@@ -5,7 +5,8 @@ use crate::failpoint;
 use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
 use crate::lock;
-use crate::record::{ExecutionMode, NetworkPolicy, Record, Resources, SeedRecord, State, VERSION};
+use crate::record::{ExecutionMode, NetworkPolicy, Record, Resources, State, VERSION};
+use crate::seed::SeedFacts;
 use crate::upper;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Image};
@@ -28,7 +29,7 @@ pub struct CreateSpec {
     /// How it runs.
     pub execution_mode: ExecutionMode,
     /// Where its files come from.
-    pub seed: Option<SeedRecord>,
+    pub seed: Option<SeedFacts>,
     /// What is above the image's layers, lowest first.
     pub layers: Vec<Digest>,
     /// Whether it goes with this process.

@@ -130,8 +130,7 @@ fn mount_for_looking() -> Result<(), StepError> {
 /// Shows what is on the writable disk over the image, and nothing above it.
 fn overlay_for_looking(lower: &str) -> Result<(), StepError> {
     directory(ROOT, 0o755)?;
-    let options =
-        format!("lowerdir={DISK}/upper:{lower},redirect_dir=off,metacopy=off,index=off,xino=off");
+    let options = format!("lowerdir={DISK}/upper:{lower},redirect_dir=off,metacopy=off,index=off,xino=off");
     let options = CString::new(options).expect("mount points have no zero byte");
     mount("overlay", ROOT, "overlay", MountFlags::RDONLY, Some(options.as_c_str())).step("mount the root")
 }

@@ -14,7 +14,7 @@ pub use stage::STAGING;
 use crate::failure::{Named, Stop, invalid};
 use crate::files::check_root;
 use crate::gate::Gate;
-use crate::users::Database;
+use crate::users;
 use crate::wire::Wire;
 use plan::Plan;
 use pyro_protocol::{Edit, Edits, Input, Reply, path};
@@ -22,7 +22,7 @@ use pyro_protocol::{Edit, Edits, Input, Reply, path};
 /// Answers `edits` on `wire`.
 pub fn run(wire: &mut Wire, gate: &Gate, edits: &Edits) -> Result<(), Stop> {
     check_root(&edits.beneath)?;
-    let owner = Database::load().account(&edits.user).map_err(invalid)?.identity;
+    let owner = users::identity(&users::load().account(&edits.user).map_err(invalid)?);
     let mut plan = {
         let _pass = gate.pass();
         Plan::new(&edits.beneath, owner)?

@@ -173,7 +173,8 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
             let _ = rustix::fs::unlink(volatile.join("dirty"));
             let _ = rustix::fs::rmdir(volatile);
             let work = by_number(&work);
-            let options = format!("lowerdir={layers},upperdir={upper_number},workdir={work},{common},volatile");
+            let options =
+                format!("lowerdir={layers},upperdir={upper_number},workdir={work},{common},volatile");
             (MountFlags::NODEV, options)
         }
         Purpose::Look => {

@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::output::Output;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt::Display;
 
 /// An error as the user sees it.
@@ -14,6 +14,8 @@ pub struct CliError {
     pub message: String,
     /// The next command to type, or what else to do.
     pub hint: Option<String>,
+    /// More for programs, if there is more to say than words.
+    pub details: Option<Value>,
     /// How pyro ends.
     pub exit: Exit,
 }
@@ -21,7 +23,7 @@ pub struct CliError {
 impl CliError {
     /// A failure without a hint.
     pub fn new(code: &'static str, message: impl Display) -> Self {
-        Self { code, message: message.to_string(), hint: None, exit: Exit::Failed }
+        Self { code, message: message.to_string(), hint: None, details: None, exit: Exit::Failed }
     }
 
     /// Something was asked wrongly.
@@ -44,7 +46,10 @@ impl CliError {
     /// Tells the user: an object on stdout with `--json`, else lines on stderr.
     pub fn report(&self, out: Output) -> Exit {
         if out.is_json() {
-            let error = json!({"code": self.code, "message": self.message, "hint": self.hint});
+            let mut error = json!({"code": self.code, "message": self.message, "hint": self.hint});
+            if let Some(details) = &self.details {
+                error["details"] = details.clone();
+            }
             // Whoever closed stdout does not want to know.
             let _ = out.json(&json!({ "error": error }));
         } else {

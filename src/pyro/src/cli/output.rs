@@ -58,6 +58,11 @@ impl Output {
         out.flush()
     }
 
+    /// Where content goes that comes in pieces.
+    pub fn stdout(self) -> impl Write {
+        io::stdout().lock()
+    }
+
     /// Content for stderr, as it is: a command's own.
     ///
     /// # Errors

@@ -54,6 +54,13 @@ pub enum AgentError {
     Source(#[source] io::Error),
 }
 
+impl AgentError {
+    /// The agent's error that reading [`Content`] failed with; any other comes back.
+    pub(crate) fn inside(error: io::Error) -> Result<Self, io::Error> {
+        error.downcast()
+    }
+}
+
 /// The agent of a running machine.
 #[derive(Clone, Debug)]
 pub struct Agent {

@@ -2,6 +2,7 @@
 
 use super::view::{Content, Kind, Node};
 use crate::patch::{Lines, StatLine, Written, display_path, write_stat};
+use pyro_protocol::EntryKind;
 use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 
@@ -16,7 +17,7 @@ pub struct Diff {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// Relative to where the comparison began. In JSON, odd bytes are quoted as git does.
-    #[serde(serialize_with = "path")]
+    #[serde(serialize_with = "serialize_path")]
     pub path: Vec<u8>,
     /// How.
     pub status: Status,
@@ -54,6 +55,34 @@ pub enum Status {
     MetadataChanged,
 }
 
+impl Status {
+    /// The name that results carry.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Deleted => "deleted",
+            Self::Modified => "modified",
+            Self::ModeChanged => "mode_changed",
+            Self::TypeChanged => "type_changed",
+            Self::MetadataChanged => "metadata_changed",
+        }
+    }
+}
+
+impl Status {
+    /// As git shows it.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Added => 'A',
+            Self::Deleted => 'D',
+            Self::Modified | Self::ModeChanged | Self::MetadataChanged => 'M',
+            Self::TypeChanged => 'T',
+        }
+    }
+}
+
 /// A path before or after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Side {
@@ -61,7 +90,7 @@ pub struct Side {
     #[serde(flatten)]
     pub kind: FileKind,
     /// Permissions in octal.
-    #[serde(serialize_with = "octal")]
+    #[serde(serialize_with = "serialize_mode")]
     pub mode: u32,
     /// Owner.
     pub uid: u32,
@@ -111,11 +140,11 @@ pub enum FileKind {
     Socket,
 }
 
-fn path<S: Serializer>(path: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize_path<S: Serializer>(path: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&display_path(path))
 }
 
-fn octal<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize_mode<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{mode:04o}"))
 }
 
@@ -140,6 +169,21 @@ impl Side {
             FileKind::File { size, .. } => *size,
             FileKind::Symlink { target } => target.len() as u64,
             _ => 0,
+        }
+    }
+}
+
+impl FileKind {
+    /// As an agent tells it.
+    pub(crate) fn of(kind: &EntryKind) -> Self {
+        match kind {
+            EntryKind::File { size } => Self::File { size: *size, sha256: None },
+            EntryKind::Directory { .. } => Self::Directory,
+            EntryKind::Symlink(target) => Self::Symlink { target: display_path(target) },
+            EntryKind::Character(major, minor) => Self::CharacterDevice { major: *major, minor: *minor },
+            EntryKind::Block(major, minor) => Self::BlockDevice { major: *major, minor: *minor },
+            EntryKind::Fifo => Self::Fifo,
+            EntryKind::Socket | EntryKind::Whiteout => Self::Socket,
         }
     }
 }
@@ -170,10 +214,7 @@ impl Diff {
     /// Lines that were added and removed in all files.
     #[must_use]
     pub fn lines(&self) -> Lines {
-        self.changes.iter().filter_map(|change| change.lines).fold(Lines::default(), |sum, lines| Lines {
-            added: sum.added + lines.added,
-            removed: sum.removed + lines.removed,
-        })
+        self.changes.iter().filter_map(|change| change.lines).sum()
     }
 
     /// Writes a table of the changed files, as `git diff --stat` does.

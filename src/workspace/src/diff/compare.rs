@@ -3,6 +3,7 @@
 use super::view::{Content, Directory, Kind, Node, View};
 use super::{DEPTH_MAX, DiffError, Touched};
 use crate::patch::{display_path, is_repository};
+use pyro_protocol::path::is_within;
 use std::collections::BTreeSet;
 
 /// Something that differs, or two files whose content must tell.
@@ -14,11 +15,12 @@ pub(super) struct Pair<'v> {
     pub(super) new: Option<Node<'v>>,
 }
 
-/// What may differ below `below`, sorted by path.
+/// What may differ below `below`, of that only what is at or in `within`, sorted by path.
 pub(super) fn pairs<'v>(
     old: &'v View,
     new: &'v View,
     below: &[u8],
+    within: &[u8],
     mut touched: Touched,
 ) -> Result<Vec<Pair<'v>>, DiffError> {
     if let Some(upper) = new.upper() {
@@ -33,6 +35,7 @@ pub(super) fn pairs<'v>(
     let (before, after) = (directory(old.find(below)?), directory(new.find(below)?));
     let hint = Hint { touched: Some(&touched), whole: touched.whole };
     search.directories(before.as_ref(), after.as_ref(), hint, 0)?;
+    search.found.retain(|pair| is_within(&pair.path, within));
     search.found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(search.found)
 }

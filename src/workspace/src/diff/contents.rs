@@ -3,13 +3,11 @@
 use super::DiffError;
 use super::change::{Change, Diff, FileKind, Side, Status};
 use super::compare::Pair;
-use super::lower::Extent;
+use super::lower::{Extent, LowerReader};
 use super::view::{Content, Kind, Node, View};
 use crate::patch::{BINARY_MAX, Binaries, Blob, Mode, write_file};
 use sha2::{Digest as _, Sha256};
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
 
 /// Where the contents of the files of a writable layer come from.
 pub trait Contents {
@@ -233,11 +231,7 @@ impl Judge<'_, '_> {
         let Some(Content::Lower { number, extent }) = content.filter(|content| size_of(*content) > 0) else {
             return Ok(None);
         };
-        let open = || {
-            let (path, offset) = view.lower(number).place(extent)?;
-            Ok(LowerReader { file: File::open(path)?, offset, left: extent.size })
-        };
-        open().map(Some).map_err(DiffError::Base)
+        view.lower(number).content(extent).map(Some).map_err(DiffError::Base)
     }
 }
 
@@ -255,26 +249,6 @@ fn equal(old: &mut dyn Read, new: &mut dyn Read) -> Result<bool, DiffError> {
         if before.is_empty() {
             return Ok(true);
         }
-    }
-}
-
-/// Part of a tar.
-struct LowerReader {
-    file: File,
-    offset: u64,
-    left: u64,
-}
-
-impl Read for LowerReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
-        if count == 0 && most > 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.offset += count as u64;
-        self.left -= count as u64;
-        Ok(count)
     }
 }
 

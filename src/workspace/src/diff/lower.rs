@@ -1,8 +1,9 @@
 //! A disk of layers, as the host made it: its index and its tars.
 
-use pyro_layer::{Index, IndexError, IndexInode, NameExtent, NumberedName, ReadAt};
+use super::DiffError;
+use pyro_layer::{Index, IndexError, IndexInode, InodeKind, NameExtent, NumberedName, ReadAt};
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -59,6 +60,32 @@ impl Lower {
         Ok(Self { index: Index::open(Source(index), length)?, parts: tars })
     }
 
+    /// The first `max` bytes of the regular file at `path`; none if there is none. No link is followed.
+    ///
+    /// # Errors
+    /// When the layers cannot be read.
+    pub fn read(&self, path: &[u8], max: u64) -> Result<Option<Vec<u8>>, DiffError> {
+        let mut kind = self.root()?.kind;
+        for name in path.split(|byte| *byte == b'/') {
+            let InodeKind::Directory { names, .. } = kind else { return Ok(None) };
+            let Some(inode) = self.find(&names, name)? else { return Ok(None) };
+            kind = inode.kind;
+        }
+        let InodeKind::File { offset, size } = kind else { return Ok(None) };
+        let mut bytes = Vec::new();
+        if size > 0 {
+            let content = self.content(Extent { offset, size }).map_err(DiffError::Base)?;
+            content.take(max).read_to_end(&mut bytes).map_err(DiffError::Base)?;
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The bytes of `extent`, which are not none.
+    pub(super) fn content(&self, extent: Extent) -> io::Result<LowerReader> {
+        let (path, offset) = self.place(extent)?;
+        Ok(LowerReader { file: File::open(path)?, offset, left: extent.size })
+    }
+
     pub(super) fn root(&self) -> Result<IndexInode, IndexError> {
         self.index.root()
     }
@@ -80,5 +107,25 @@ impl Lower {
         };
         let part = part.filter(inside).ok_or(io::ErrorKind::InvalidData)?;
         Ok((&part.path, extent.offset - part.start))
+    }
+}
+
+/// Part of a tar.
+pub(super) struct LowerReader {
+    file: File,
+    offset: u64,
+    left: u64,
+}
+
+impl Read for LowerReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.file.read_at(&mut buffer[..most], self.offset)?;
+        if count == 0 && most > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.offset += count as u64;
+        self.left -= count as u64;
+        Ok(count)
     }
 }

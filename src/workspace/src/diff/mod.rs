@@ -25,6 +25,7 @@ mod upper;
 mod view;
 
 pub use change::{Change, Diff, FileKind, Side, Status};
+pub(crate) use change::{serialize_mode, serialize_path};
 pub use contents::{Contents, Sink};
 pub use lower::Lower;
 pub use touched::Touched;
@@ -66,7 +67,8 @@ pub enum DiffError {
 
 /// Compares `old` with `new` below the directory `below`, a path relative to the root. `touched` says
 /// which paths may differ, relative to the root as well; what `new` has in its writable layer is
-/// added to it here. Paths of the result are relative to `below`, and sorted.
+/// added to it here. Paths of the result are relative to `below`, and sorted; only those at or in
+/// `within`, which is relative to `below` too, are there.
 ///
 /// # Errors
 /// [`DiffError`].
@@ -74,10 +76,11 @@ pub fn compare(
     old: &View,
     new: &View,
     below: &[u8],
+    within: &[u8],
     touched: Touched,
     contents: &mut dyn Contents,
     sink: Sink<'_>,
 ) -> Result<Diff, DiffError> {
-    let pairs = compare::pairs(old, new, below, touched)?;
+    let pairs = compare::pairs(old, new, below, within, touched)?;
     contents::settle(old, new, below, pairs, contents, sink)
 }

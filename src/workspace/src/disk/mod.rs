@@ -7,32 +7,32 @@
 
 mod export;
 
-pub use export::{ExportFormat, Exported, export_image};
+pub use export::{ExportError, ExportFormat, Exported, export};
 
 use crate::agent::{Agent, AgentError};
-use crate::directory::{Directory, WorkspaceError};
+use crate::directory::Directory;
 use crate::home::Home;
 use crate::lifecycle::{LifecycleError, claim};
-use crate::record::Record;
+use crate::live::{FileContent, FileEntry, Listing};
 use crate::patch::display_path;
-use crate::running::{StartError, launch_machine};
+use crate::record::Record;
+use crate::running::{NotStarted, launch_machine};
 use crate::supervisor::image;
 use crate::until::Until;
 use crate::workspace::Workspace;
 use pyro_machine::launch::Machine;
 use pyro_machine::spec::Purpose;
-use pyro_oci::{Image, StoreError};
+use pyro_oci::StoreError;
 use pyro_protocol::path::{self, BadPath};
-use pyro_protocol::{Depth, Entry, EntryKind, Failure, FailureKind, Read, Walk};
-use std::{fmt, io};
-use std::path::PathBuf;
+use pyro_protocol::{Depth, EntryKind, Failure, FailureKind, Read, Walk};
+use std::fmt;
 
 /// Names below `/run` that are ours. A guest that takes its own `/run` away could put something there.
 const RUNTIME: &[u8] = b"run/pyro";
 
 /// Why the disk of a workspace cannot be looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum LookError {
+pub enum OpenError {
     /// The workspace runs, or cannot be used.
     #[error(transparent)]
     Lifecycle(#[from] LifecycleError),
@@ -40,37 +40,8 @@ pub enum LookError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The machine to look with did not come up.
-    #[error(transparent)]
-    Start(#[from] StartError),
-    /// Its agent.
-    #[error(transparent)]
-    Agent(#[from] AgentError),
-    /// What was found cannot be passed on.
-    #[error("the result cannot be written: {0}")]
-    Output(#[source] io::Error),
-    /// Something is in the place of the export.
-    #[error("{} exists already", .0.display())]
-    Exists(PathBuf),
-    /// A file of the export, or of the workspace.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no such thing as a disk image.
-    #[error("{0} runs in namespaces of this host: it has a directory, and no disk image")]
-    NoImage(crate::id::WorkspaceId),
-    /// The wait was cancelled.
-    #[error("interrupted")]
-    Cancelled,
-}
-
-impl From<WorkspaceError> for LookError {
-    fn from(error: WorkspaceError) -> Self {
-        Self::Lifecycle(error.into())
-    }
+    #[error("{}", .0.message)]
+    NotStarted(NotStarted),
 }
 
 /// The disk of a stopped workspace, which is not started meanwhile. Dropping it ends the look.
@@ -78,7 +49,6 @@ impl From<WorkspaceError> for LookError {
 pub struct Disk {
     machine: Machine,
     workspace: Workspace,
-    image: Image,
 }
 
 impl Disk {
@@ -86,12 +56,13 @@ impl Disk {
     ///
     /// # Errors
     /// [`LifecycleError::State`] if its machine runs, among others.
-    pub fn open(home: &Home, directory: &Directory, until: Until<'_>) -> Result<Self, LookError> {
+    pub fn open(home: &Home, directory: &Directory, until: Until<'_>) -> Result<Self, OpenError> {
         let workspace = claim(directory)?;
         directory.touch();
         let image = image(home, workspace.record())?;
-        let (machine, _steps) = launch_machine(home, &image, &workspace, Purpose::Look, until)?;
-        Ok(Self { machine, workspace, image })
+        let launched = launch_machine(home, &image, &workspace, Purpose::Look, until);
+        let (machine, _steps) = launched.map_err(|error| OpenError::NotStarted(NotStarted::from(&error)))?;
+        Ok(Self { machine, workspace })
     }
 
     /// What is recorded of the workspace.
@@ -106,49 +77,47 @@ impl Disk {
         Agent::at(&self.workspace.directory().run_dir())
     }
 
-    /// Passes to `each` what is in the directory `path`, or all that is below it, or the file itself if
-    /// it is none, with its path from the root. What is mounted in a machine is not entered; `/tmp`
-    /// can be listed by its own name.
+    /// Lists what is at `path`, at most `max` entries; their paths are absolute. What is mounted in a
+    /// machine is not entered; `/tmp` can be listed by its own name.
     ///
     /// # Errors
-    /// [`LookError`]; what `each` says is [`LookError::Output`].
+    /// [`AgentError`].
     pub fn list(
         &self,
         path: &RootPath,
-        recursive: bool,
+        depth: Depth,
+        max: usize,
         until: Until<'_>,
-        mut each: impl FnMut(Entry) -> io::Result<()>,
-    ) -> Result<(), LookError> {
+    ) -> Result<Listing, AgentError> {
         path.check_visible()?;
-        let depth = if recursive { Depth::All } else { Depth::Children };
         let walk = Walk { beneath: b"/".to_vec().into(), path: path.0.clone().into(), depth, content: false };
         let mut files = self.agent().walk(&walk, until)?;
-        while let Some(mut entry) = files.next_entry()? {
+        let mut listing = Listing { entries: Vec::new(), truncated: false };
+        while let Some(entry) = files.next_entry()? {
             let is_start = entry.path.is_empty();
-            if is_start && matches!(entry.kind, EntryKind::Directory { .. }) {
+            let full = path.join(&entry.path);
+            if is_start && matches!(entry.kind, EntryKind::Directory { .. }) || is_runtime(&full) {
                 continue;
             }
-            entry.path = path.join(&entry.path).into();
-            if !is_runtime(&entry.path) {
-                each(entry).map_err(LookError::Output)?;
+            if listing.entries.len() == max {
+                listing.truncated = true;
+                break;
             }
+            listing.entries.push(FileEntry::of([b"/", &full[..]].concat(), &entry));
         }
-        Ok(())
+        Ok(listing)
     }
 
-    /// The beginning of a file, at most `limit` bytes, and what the file is.
+    /// The beginning of a file, at most `max` bytes.
     ///
     /// # Errors
-    /// [`LookError`].
-    pub fn read(
-        &self,
-        path: &RootPath,
-        limit: u64,
-        until: Until<'_>,
-    ) -> Result<(Entry, Vec<u8>), LookError> {
+    /// [`AgentError`].
+    pub fn read(&self, path: &RootPath, max: u64, until: Until<'_>) -> Result<FileContent, AgentError> {
         path.check_visible()?;
-        let read = Read { beneath: b"/".to_vec().into(), path: path.0.clone().into(), offset: 0, limit };
-        Ok(self.agent().read(&read, until)?)
+        let (beneath, path) = (b"/".to_vec().into(), path.0.clone().into());
+        let (entry, bytes) = self.agent().read(&Read { beneath, path, offset: 0, limit: max }, until)?;
+        let size = if let EntryKind::File { size } = entry.kind { size } else { 0 };
+        Ok(FileContent { bytes, size })
     }
 }
 
@@ -205,7 +174,7 @@ impl fmt::Display for RootPath {
 }
 
 /// Whether a path, from the root, is one of those where machines keep secrets and sockets.
-fn is_runtime(path: &[u8]) -> bool {
+pub(crate) fn is_runtime(path: &[u8]) -> bool {
     path.strip_prefix(RUNTIME).is_some_and(|rest| matches!(rest.first(), None | Some(b'/' | b'-')))
 }
 

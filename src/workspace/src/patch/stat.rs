@@ -60,10 +60,7 @@ pub fn write_stat(files: &[StatLine<'_>], mut out: impl Write) -> io::Result<()>
             }
         }
     }
-    let sum = lines().fold(Lines::default(), |sum, lines| Lines {
-        added: sum.added + lines.added,
-        removed: sum.removed + lines.removed,
-    });
+    let sum: Lines = lines().copied().sum();
     let plural = |count: u64| if count == 1 { "" } else { "s" };
     write!(out, " {} file{} changed", files.len(), plural(files.len() as u64))?;
     if sum.added > 0 || sum.removed == 0 {

@@ -22,6 +22,15 @@ pub struct Lines {
     pub removed: u64,
 }
 
+impl std::iter::Sum for Lines {
+    fn sum<I: Iterator<Item = Self>>(lines: I) -> Self {
+        lines.fold(Self::default(), |sum, lines| Self {
+            added: sum.added + lines.added,
+            removed: sum.removed + lines.removed,
+        })
+    }
+}
+
 /// The lines of a text, each with its line feed.
 pub(super) fn lines(text: &[u8]) -> Vec<&[u8]> {
     text.split_inclusive(|byte| *byte == b'\n').collect()

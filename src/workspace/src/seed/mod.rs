@@ -14,16 +14,19 @@ mod directory;
 mod dot_git;
 mod emit;
 mod git;
+mod owner;
 mod stamp;
 mod tree;
 mod url;
 
+use crate::diff::DiffError;
 use crate::home::Home;
 use cache::{Cache, Kept, Key};
 use checkout::Checkout;
 pub use git::GitError;
+pub use owner::Owner;
 use pyro_layer::{MergeError, WriteError};
-use pyro_oci::{Digest, Layer, LayerError};
+use pyro_oci::{Digest, DiskError, Layer, LayerError};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -71,15 +74,6 @@ pub enum OriginKind {
     ProjectPath,
     /// A repository that was cloned for it.
     RepoUrl,
-}
-
-/// To whom the files belong in the workspace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
 }
 
 /// What a workspace was seeded with.
@@ -157,6 +151,15 @@ pub enum SeedError {
     /// The layer cannot be written.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// The image has no such user.
+    #[error("nobody to whom the files can belong: {0}")]
+    User(String),
+    /// The image's disk cannot be made.
+    #[error("the image's disk cannot be made: {0}")]
+    Disk(#[from] DiskError),
+    /// The image cannot be read.
+    #[error("the image's users cannot be read: {0}")]
+    Image(#[from] DiffError),
 }
 
 /// What is wrong with an archive.

@@ -11,17 +11,19 @@ mod service;
 
 pub use boot::{Booted, boot};
 
+use crate::agent::AgentError;
 use crate::directory::{Directory, WorkspaceError};
 use crate::failpoint;
 use crate::home::{Home, HomeError};
 use crate::id::WorkspaceId;
+use crate::live::WORKSPACE;
 use crate::record::{Record, State};
 use crate::running::{NotStarted, Running, StartError};
 use crate::session::listen;
 use crate::until::{Cancel, Until};
 use crate::workspace::Workspace;
 use pyro_oci::{Image, StoreError};
-use pyro_protocol::{BUILD_ID, Step, frame};
+use pyro_protocol::{BUILD_ID, Edits, Step, frame};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -132,8 +134,18 @@ fn listen_to(channel: &UnixStream, cancel: &Cancel) -> io::Result<mpsc::Receiver
 
 fn start(home: &Home, workspace: Workspace, cancel: &Cancel) -> Result<Running, NotStarted> {
     let image = image(home, workspace.record()).map_err(|error| NotStarted::here(&error))?;
-    let started = Running::start(home, &image, workspace, Until { deadline: None, cancel });
-    started.map_err(|error: StartError| NotStarted::from(&error))
+    let until = Until { deadline: None, cancel };
+    let started = Running::start(home, &image, workspace, until);
+    let running = started.map_err(|error: StartError| NotStarted::from(&error))?;
+    make_workspace(&running, &image, until).map_err(|error| NotStarted::here(&error))?;
+    Ok(running)
+}
+
+/// Makes the directory of the user's files, which commands and front ends count on.
+fn make_workspace(running: &Running, image: &Image, until: Until<'_>) -> Result<(), AgentError> {
+    let beneath = WORKSPACE.as_bytes().to_vec().into();
+    let edits = Edits { beneath, user: image.config.user.clone() };
+    running.agent().edit(&edits, until)?.commit()
 }
 
 /// The image that a workspace was made from, whatever its name stands for now.

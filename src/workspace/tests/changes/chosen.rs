@@ -28,7 +28,7 @@ fn diff(old: &Tree, entries: Vec<Entry>, contents: &mut dyn Contents) -> Result<
     let open = || lower(place.path(), &tar(old));
     let (base, now) = (View::new(None, vec![open()]), View::new(Some(Upper::new(entries)?), vec![open()]));
     let mut patch = Vec::new();
-    let diff = compare(&base, &now, b"workspace", Touched::default(), contents, Some(&mut patch))?;
+    let diff = compare(&base, &now, b"workspace", b"", Touched::default(), contents, Some(&mut patch))?;
     Ok((diff, String::from_utf8_lossy(&patch).into_owned()))
 }
 
@@ -163,7 +163,7 @@ fn impossible_trees_are_refused() {
     let deep = (1..1000).map(|depth| directory(&vec!["d"; depth].join("/")));
     let base = View::new(None, Vec::new());
     let now = View::new(Some(Upper::new(deep).unwrap()), Vec::new());
-    let result = compare(&base, &now, b"", Touched::default(), &mut Endless(0), None);
+    let result = compare(&base, &now, b"", b"", Touched::default(), &mut Endless(0), None);
     assert!(matches!(result, Err(DiffError::Deep(_))));
 }
 
@@ -182,7 +182,7 @@ fn layers_that_only_one_side_has_are_compared_too() {
     let delta = crate::layers::disk(&second, &above, pyro_layer::overlay);
     let now = View::new(None, vec![delta, lower(&first, &tar(&old))]);
     let mut patch = Vec::new();
-    compare(&base, &now, b"workspace", touched, &mut Endless(0), Some(&mut patch)).unwrap();
+    compare(&base, &now, b"workspace", b"", touched, &mut Endless(0), Some(&mut patch)).unwrap();
     assert_eq!(
         String::from_utf8(patch).unwrap(),
         "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n\

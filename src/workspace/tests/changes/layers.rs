@@ -158,7 +158,7 @@ pub fn diff(old: &Tree, new: &Tree, copied: impl Fn(&[u8]) -> bool) -> (Diff, Ve
     let upper = Upper::new(upper(old, new, copied)).unwrap();
     let (base, now) = (View::new(None, vec![open()]), View::new(Some(upper), vec![open()]));
     let mut patch = Vec::new();
-    let diff =
-        compare(&base, &now, b"workspace", Touched::default(), &mut Guest(new), Some(&mut patch)).unwrap();
+    let diff = compare(&base, &now, b"workspace", b"", Touched::default(), &mut Guest(new), Some(&mut patch))
+        .unwrap();
     (diff, patch)
 }

@@ -5,12 +5,15 @@ use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::run::{DISK_MIB, MachineArgs, until_signal};
 use super::super::start::{Start, environment, start_kept, workspace_error};
+use super::seed::{note_skipped, seed};
 use super::view::View;
 use super::{label, ttl};
 use pyro_workspace::{
-    Cancel, CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, SeedRecord,
-    Until, check_name,
+    Cancel, CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Skipped, Until,
+    check_name,
 };
+use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Arguments of `pyro workspace create`.
@@ -19,6 +22,9 @@ pub struct CreateArgs {
     /// An environment (`pyro env list`) or any OCI image reference
     #[arg(value_name = "ENV")]
     environment: String,
+    /// Copy a checkout, a directory or a tar into /workspace; nothing is written back
+    #[arg(long, value_name = "DIR|TAR")]
+    seed_path: Option<PathBuf>,
     /// What to call it; no other workspace may have the name
     #[arg(long)]
     name: Option<Name>,
@@ -38,11 +44,12 @@ pub struct CreateArgs {
     id_only: bool,
 }
 
-/// What a new workspace starts with, besides its image.
-#[derive(Default)]
-struct Seeded {
-    record: Option<SeedRecord>,
-    layers: Vec<pyro_oci::Digest>,
+/// What `--json` prints: the workspace, and what of its seed's source is not in it.
+#[derive(Serialize)]
+struct Created<'a> {
+    #[serde(flatten)]
+    view: View,
+    skipped: &'a [Skipped],
 }
 
 /// Makes a workspace and starts its machine.
@@ -57,7 +64,7 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
     let resources =
         Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
     let (image, held) = environment(context, &home, &args.environment)?;
-    let seeded = Seeded::default();
+    let seeded = args.seed_path.map(|path| seed(&home, &image, &path)).transpose()?;
     let cancel = Cancel::new()?;
     let armed = until_signal(context, &cancel);
     let spec = CreateSpec {
@@ -65,8 +72,8 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
         labels: args.label.into_iter().collect(),
         resources,
         execution_mode: ExecutionMode::GuestVsock,
-        seed: seeded.record,
-        layers: seeded.layers,
+        layers: seeded.iter().map(|seeded| seeded.layer.diff_id).collect(),
+        seed: seeded.as_ref().map(|seeded| seeded.facts.clone()),
         ephemeral: false,
         ttl_seconds: args.ttl_seconds.or(context.config.defaults.ttl_seconds).unwrap_or(600),
     };
@@ -81,13 +88,15 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Interrupted(signal));
     }
     let overview = Overview::of(directory).map_err(|error| workspace_error(&error))?;
-    let view = View::of(&overview);
+    let skipped = seeded.map(|seeded| seeded.skipped).unwrap_or_default();
+    let view = Created { view: View::of(&overview), skipped: &skipped };
     if args.id_only {
         out.content(format!("{}\n", overview.record.id).as_bytes())?;
         return Ok(Exit::Done);
     }
-    out.result(&view, || view.text())?;
+    out.result(&view, || view.view.text())?;
     if !out.is_json() {
+        note_skipped(out, &skipped);
         let mode = overview.record.execution_mode.as_str();
         out.note(format_args!(
             "[workspace create] id={} environment={} execution_mode={mode} duration_ms={}",

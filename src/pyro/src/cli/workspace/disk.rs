@@ -3,24 +3,20 @@
 use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::super::output::bytes;
 use super::super::run::until_signal;
-use super::super::start::explain;
-use super::super::streams::Kept;
-use super::entry::EntryView;
+use super::super::start::{explain, workspace_error};
+use super::file::{LISTED_MAX, READ_DEFAULT, READ_MAX, line, value};
+use super::live::Report;
+use super::snapshot::snapshot_error;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::agent::AgentError;
-use pyro_workspace::disk::{Disk, ExportFormat, Exported, LookError, RootPath, export_image};
-use pyro_workspace::{Cancel, Directory, EntryKind, FailureKind, LifecycleError, NotStarted, State, Until};
+use pyro_workspace::disk::{Disk, ExportError, ExportFormat, OpenError, RootPath, export};
+use pyro_workspace::{Cancel, Depth, FailureKind, LifecycleError, State, Until};
 use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
-
-/// What of a file is read unless more is asked for, and the most that can be.
-const READ: u64 = 64 << 10;
-const READ_MAX: u64 = 1 << 20;
 
 /// Arguments of `pyro workspace disk`.
 #[derive(Debug, clap::Args)]
@@ -59,7 +55,7 @@ struct ReadArgs {
     #[arg(value_parser = root_path())]
     path: RootPath,
     /// Show no more than its first N bytes
-    #[arg(long, value_name = "N", default_value_t = READ, value_parser = clap::value_parser!(u64).range(1..=READ_MAX))]
+    #[arg(long, value_name = "N", default_value_t = READ_DEFAULT, value_parser = clap::value_parser!(u64).range(1..=READ_MAX))]
     max_bytes: u64,
     /// Print the content and nothing else
     #[arg(long, conflicts_with = "json")]
@@ -84,126 +80,137 @@ pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, CliError> {
     let armed = until_signal(context, &cancel);
     let until = Until { deadline: None, cancel: &cancel };
     let done = match &args.verb {
-        Verb::List(args) => list(context, args, until),
-        Verb::Read(args) => read(context, args, until),
+        Verb::List(args) => look(context, &args.workspace, until, |disk| list(context, args, disk, until)),
+        Verb::Read(args) => look(context, &args.workspace, until, |disk| read(context, args, disk, until)),
         Verb::Export(args) => write(context, args, until),
     };
     drop(armed);
     done.map(|()| Exit::Done).map_err(|error| context.interrupted(error))
 }
 
-fn list(context: &Context, args: &ListArgs, until: Until<'_>) -> Result<(), CliError> {
-    let (out, home) = (context.out, context.home()?);
-    let directory = args.workspace.find(&home)?;
-    let disk = Disk::open(&home, &directory, until).map_err(|error| explained(&error, &directory))?;
-    let mut entries = Vec::new();
-    let listed = disk.list(&args.path, args.recursive, until, |entry| {
-        let view = EntryView::of(&entry);
-        if out.is_json() {
-            entries.push(view);
-            Ok(())
-        } else {
-            out.content(view.line().as_bytes())
-        }
-    });
-    listed.map_err(|error| explained(&error, &directory))?;
-    if out.is_json() {
-        out.json(&json!({
-            "workspace_id": disk.record().id.as_str(),
-            "execution_mode": disk.record().execution_mode.as_str(),
-            "path": args.path.to_string(),
-            "entries": entries,
-        }))?;
+/// Opens the disk of a workspace for as long as `work` takes.
+fn look(
+    context: &Context,
+    workspace: &Addressed,
+    until: Until<'_>,
+    work: impl FnOnce(&Disk) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let home = context.home()?;
+    let directory = workspace.find(&home)?;
+    let disk = Disk::open(&home, &directory, until).map_err(|error| match &error {
+        OpenError::Lifecycle(error) => taken(error),
+        OpenError::Store(_) => CliError::new("store", error).hint("pyro doctor"),
+        OpenError::NotStarted(error) => explain(error, true),
+    })?;
+    work(&disk)
+}
+
+fn list(context: &Context, args: &ListArgs, disk: &Disk, until: Until<'_>) -> Result<(), CliError> {
+    let depth = if args.recursive { Depth::All } else { Depth::Children };
+    let listing = disk.list(&args.path, depth, LISTED_MAX, until).map_err(|error| refused(disk, &error))?;
+    context.out.result(&report(disk, &listing), || listing.entries.iter().map(line).collect())?;
+    if listing.truncated && !context.out.is_json() {
+        context.out.note(format_args!("note: there are more than {LISTED_MAX}; name a directory below"));
+    }
+    sum_up(context, disk, "list", format_args!("path={} entries={}", args.path, listing.entries.len()));
+    Ok(())
+}
+
+fn read(context: &Context, args: &ReadArgs, disk: &Disk, until: Until<'_>) -> Result<(), CliError> {
+    let content = disk.read(&args.path, args.max_bytes, until).map_err(|error| refused(disk, &error))?;
+    if context.out.is_json() {
+        return Ok(context.out.json(&report(disk, value(&args.path, &content)))?);
+    }
+    context.out.content(&content.bytes)?;
+    if !args.content_only {
+        let (bytes, size) = (content.bytes.len(), content.size);
+        sum_up(context, disk, "read", format_args!("path={} bytes={bytes} size={size}", args.path));
     }
     Ok(())
 }
 
-fn read(context: &Context, args: &ReadArgs, until: Until<'_>) -> Result<(), CliError> {
-    let (out, home) = (context.out, context.home()?);
-    let directory = args.workspace.find(&home)?;
-    let disk = Disk::open(&home, &directory, until).map_err(|error| explained(&error, &directory))?;
-    let read = disk.read(&args.path, args.max_bytes, until);
-    let (entry, content) = read.map_err(|error| explained(&error, &directory))?;
-    let EntryKind::File { size } = entry.kind else { unreachable!("only files are read") };
-    let (id, mode) = (&disk.record().id, disk.record().execution_mode.as_str());
-    if out.is_json() {
-        let mut kept = Kept::new();
-        kept.push(&content);
-        out.json(&json!({
-            "workspace_id": id.as_str(),
-            "execution_mode": mode,
-            "path": args.path.to_string(),
-            "size": size,
-            "truncated": size > content.len() as u64,
-            "content": kept.finish(),
-        }))?;
-        return Ok(());
+fn report<T>(disk: &Disk, result: T) -> Report<T> {
+    let record = disk.record();
+    let execution_mode = record.execution_mode.as_str();
+    Report { workspace_id: record.id.to_string(), execution_mode, result }
+}
+
+fn sum_up(context: &Context, disk: &Disk, verb: &str, facts: std::fmt::Arguments<'_>) {
+    if !context.out.is_json() {
+        let (id, mode) = (&disk.record().id, disk.record().execution_mode.as_str());
+        context.out.note(format_args!("[workspace disk {verb}] id={id} {facts} execution_mode={mode}"));
     }
-    out.content(&content)?;
-    if !args.content_only {
-        let shown = content.len();
-        out.note(format_args!("[workspace disk read] id={id} execution_mode={mode} size={size} shown={shown}"));
-    }
-    Ok(())
 }
 
 fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), CliError> {
     let clock = Instant::now();
     let (out, home) = (context.out, context.home()?);
     let directory = args.workspace.find(&home)?;
-    let exported = match args.format {
-        ExportFormat::Ext4 => export_image(&directory, &args.output, until),
-    };
-    let Exported { bytes: length, skipped } = exported.map_err(|error| explained(&error, &directory))?;
-    let format = args.format.as_str();
+    let exported =
+        export(&home, &directory, args.format, &args.output, until).map_err(|error| unmade(&error))?;
+    let (id, format) = (directory.id(), args.format.as_str());
     if out.is_json() {
+        let record = directory.record().map_err(|error| workspace_error(&error))?;
         out.json(&json!({
-            "workspace_id": directory.id().as_str(),
+            "workspace_id": id.as_str(),
+            "execution_mode": record.execution_mode.as_str(),
             "format": format,
-            "output": args.output,
-            "bytes": length,
-            "skipped": skipped,
-            "trusted": args.format != ExportFormat::Ext4,
+            "output": args.output.to_string_lossy(),
+            "bytes": exported.bytes,
+            "skipped": exported.skipped,
+            "trusted": exported.trusted,
         }))?;
         return Ok(());
     }
-    for path in &skipped {
-        out.note(format_args!("note: left out, no layer can hold it: {path}"));
+    for path in &exported.skipped {
+        out.note(format_args!("note: left out, since no layer can hold it: {path}"));
     }
-    if args.format == ExportFormat::Ext4 {
+    if !exported.trusted {
         out.note(
-            "note: this file system is as the guest wrote it: mount it only where you would run the guest's code",
+            "note: this file system is as the guest wrote it; mount it only where you would run the guest's code",
         );
     }
-    let ms = clock.elapsed().as_millis();
-    let id = directory.id();
-    out.note(format_args!(
-        "[workspace disk export] id={id} format={format} size={} duration_ms={ms}",
-        bytes(length).replace(' ', "")
-    ));
+    let (bytes, ms) = (exported.bytes, clock.elapsed().as_millis());
+    out.note(format_args!("[workspace disk export] id={id} format={format} bytes={bytes} duration_ms={ms}"));
     Ok(())
 }
 
-fn explained(error: &LookError, directory: &Directory) -> CliError {
+/// It runs, or somebody works on it.
+fn taken(error: &LifecycleError) -> CliError {
     match error {
-        LookError::Lifecycle(LifecycleError::State { id, state: State::Started { .. } }) => {
-            CliError::new("wrong_state", format_args!("{error}, and its disk is in use"))
+        LifecycleError::State { id, state: State::Started { .. } } => {
+            CliError::new("wrong_state", format_args!("{error}: its disk is in use"))
                 .hint(format!("pyro workspace stop {id}"))
         }
-        LookError::Lifecycle(error) => lifecycle_error(error),
-        LookError::Start(error) => explain(&NotStarted::from(error), true),
-        LookError::Agent(AgentError::Failed(failure)) if failure.kind == FailureKind::NotFound => {
-            CliError::new("no_such_file", error).hint(format!("pyro workspace disk list {} / --recursive", directory.id()))
+        error => lifecycle_error(error),
+    }
+}
+
+/// Its agent did not do it.
+fn refused(disk: &Disk, error: &AgentError) -> CliError {
+    match error {
+        AgentError::Failed(failure) if failure.kind == FailureKind::NotFound => {
+            CliError::new("no_such_file", error)
+                .hint(format!("pyro workspace disk list {}", disk.record().id))
         }
-        LookError::Agent(AgentError::Failed(_)) => CliError::new("file", error),
-        LookError::Exists(_) => CliError::new("exists", error).hint("choose another --output"),
-        LookError::NoImage(id) => CliError::new("unsupported", error)
+        AgentError::Failed(_) => {
+            CliError::new("refused", error).hint(format!("pyro workspace disk list {}", disk.record().id))
+        }
+        _ => CliError::new("agent", error).hint("pyro doctor"),
+    }
+}
+
+/// There is no such file now.
+fn unmade(error: &ExportError) -> CliError {
+    match error {
+        ExportError::Lifecycle(error) => taken(error),
+        ExportError::Snapshot(error) => snapshot_error(error),
+        ExportError::Exists(_) => CliError::new("exists", error).hint("choose another --output"),
+        ExportError::NoImage(id) => CliError::new("unsupported", error)
             .hint(format!("pyro workspace disk export {id} --format tar --output FILE")),
-        LookError::File { .. } => CliError::new("file", error),
-        LookError::Output(source) if source.kind() == std::io::ErrorKind::BrokenPipe => {
-            CliError::new("output_closed", "the output was closed").exit(Exit::Done)
-        }
-        _ => CliError::new("disk", error).hint("pyro doctor"),
+        ExportError::File { .. } => CliError::new("output", error).hint("choose another --output"),
+        ExportError::Store(_) | ExportError::Image(_) => CliError::new("store", error).hint("pyro doctor"),
+        ExportError::Cancelled => CliError::new("interrupted", error),
     }
 }
 
@@ -215,5 +222,8 @@ fn root_path() -> impl clap::builder::TypedValueParser<Value = RootPath> {
 }
 
 fn format(text: &str) -> Result<ExportFormat, String> {
-    ExportFormat::ALL.into_iter().find(|it| it.as_str() == text).ok_or_else(|| "expected ext4, oci or tar".into())
+    ExportFormat::ALL
+        .into_iter()
+        .find(|it| it.as_str() == text)
+        .ok_or_else(|| "expected ext4, oci or tar".into())
 }

@@ -4,13 +4,13 @@ use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::run::{absolute, exit_of, not_run, until_signal};
-use super::super::start::workspace_error;
 use super::super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::super::terminal::window;
+use super::live::gone;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::{
-    Cancel, Command, CommandError, Directory, Exec, Home, Overview, Record, SessionError, State, Stream,
-    detach, image, running, variables,
+    Cancel, Command, CommandError, Directory, Exec, Home, Record, SessionError, Stream, detach, image,
+    running, variables,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -190,23 +190,8 @@ fn lost(directory: &Directory, error: &SessionError) -> CliError {
     {
         return CliError::new("output_closed", "the output was closed");
     }
-    let found = match error {
-        // Its supervisor, if it is there, is about to say why.
-        SessionError::Lost(_) | SessionError::Connect(_) => Overview::of(directory.clone()),
-        _ => return CliError::new("agent", error).exit(Exit::NotRun).hint("pyro doctor"),
-    };
-    let id = directory.id();
-    let now = match found {
-        Ok(found) => found.record.state,
-        Err(error) => return workspace_error(&error).exit(Exit::NotRun),
-    };
-    let message = match now.reason() {
-        Some(reason) => format!("{error}: {reason}"),
-        None => format!("{error}: {id} is {}", now.as_str()),
-    };
-    let hint = match now {
-        State::Started { .. } => format!("pyro workspace status {id}"),
-        _ => format!("pyro workspace start {id}"),
-    };
-    CliError::new("machine_lost", message).exit(Exit::NotRun).hint(hint)
+    match error {
+        SessionError::Lost(_) | SessionError::Connect(_) => gone(directory, error).exit(Exit::NotRun),
+        _ => CliError::new("agent", error).exit(Exit::NotRun).hint("pyro doctor"),
+    }
 }

@@ -1,15 +1,21 @@
 //! `pyro workspace`: one file for each verb.
 
+mod apply;
 mod create;
 mod delete;
+mod diff;
 mod disk;
-mod entry;
 mod exec;
+mod file;
 mod list;
+mod live;
 mod logs;
+mod patch;
 mod power;
+mod seed;
 mod snapshot;
 mod status;
+mod summary;
 mod supervisor;
 mod update;
 mod view;
@@ -48,6 +54,8 @@ enum Verb {
     Exec(exec::ExecArgs),
     /// What was run in a workspace, and its output
     Logs(logs::LogsArgs),
+    /// What became of a workspace since it was created or reset
+    Summary(Addressed),
     /// The files of a stopped workspace: list, read, export
     Disk(disk::DiskArgs),
     /// Keep the files as they are, list what was kept, forget it
@@ -58,6 +66,14 @@ enum Verb {
     Fork(snapshot::ForkArgs),
     /// Make an image of a workspace
     Commit(snapshot::CommitArgs),
+    /// What has changed in /workspace, as a patch
+    Diff(diff::DiffArgs),
+    /// Apply patches to a workspace
+    Patch(patch::PatchArgs),
+    /// Apply what has changed in /workspace to a directory of this host
+    Apply(apply::ApplyArgs),
+    /// List, read and write files in /workspace
+    File(file::FileArgs),
 }
 
 /// One workspace.
@@ -83,11 +99,16 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Delete(args) => delete::run(context, &args),
         Verb::Exec(args) => exec::run(context, args),
         Verb::Logs(args) => logs::run(context, &args),
+        Verb::Summary(args) => summary::run(context, &args),
         Verb::Disk(args) => disk::run(context, &args),
         Verb::Snapshot(args) => snapshot::run(context, &args),
         Verb::Reset(args) => snapshot::reset(context, &args),
         Verb::Fork(args) => snapshot::fork(context, args),
         Verb::Commit(args) => snapshot::commit(context, &args),
+        Verb::Diff(args) => diff::run(context, &args),
+        Verb::Patch(args) => patch::run(context, args),
+        Verb::Apply(args) => apply::run(context, &args),
+        Verb::File(args) => file::run(context, args),
     }
 }
 

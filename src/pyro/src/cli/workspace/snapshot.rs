@@ -244,7 +244,7 @@ fn show(
     Ok(Exit::Done)
 }
 
-fn snapshot_error(error: &SnapshotError) -> CliError {
+pub(super) fn snapshot_error(error: &SnapshotError) -> CliError {
     match error {
         SnapshotError::Lifecycle(error) => lifecycle_error(error),
         SnapshotError::Workspace(error) => workspace_error(error),

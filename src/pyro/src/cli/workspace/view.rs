@@ -1,9 +1,9 @@
 //! How a workspace is shown.
 
-use super::super::output::table;
+use super::super::output::{bytes, table};
 use crate::catalog::display_name;
 use jiff::{SignedDuration, Timestamp};
-use pyro_workspace::{Overview, SeedRecord};
+use pyro_workspace::{Overview, SeedFacts, SeedMode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -28,8 +28,21 @@ pub struct View {
     last_activity: Timestamp,
     ttl_seconds: u64,
     expires_at: Timestamp,
-    workspace_seed: Option<SeedRecord>,
+    workspace_seed: Seed,
     snapshots: Vec<String>,
+}
+
+/// What its files came from.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Seed {
+    Facts(SeedFacts),
+    Empty(Empty),
+}
+
+#[derive(Serialize)]
+struct Empty {
+    mode: &'static str,
 }
 
 impl View {
@@ -53,7 +66,7 @@ impl View {
             last_activity: overview.last_activity,
             ttl_seconds: record.ttl_seconds,
             expires_at: overview.expires_at,
-            workspace_seed: record.seed.clone(),
+            workspace_seed: record.seed.clone().map_or(Seed::Empty(Empty { mode: "empty" }), Seed::Facts),
             snapshots: record.snapshots.iter().map(|snapshot| snapshot.name.to_string()).collect(),
         }
     }
@@ -75,11 +88,26 @@ impl View {
         let machine = (self.vcpu_count, self.mem_mib, self.disk_mib);
         add("machine", format!("{} vCPU, {} MiB memory, {} MiB disk", machine.0, machine.1, machine.2));
         add("network", self.network_policy.into());
+        add("seed", self.seed());
         add("created", ago(self.created_at));
         add("last activity", ago(self.last_activity));
         add("expires", self.expiry());
         add("snapshots", self.snapshots.join(", "));
         lines.into_iter().map(|(key, value)| format!("{key:<15} {value}\n")).collect()
+    }
+
+    fn seed(&self) -> String {
+        match &self.workspace_seed {
+            Seed::Facts(seed) => {
+                let mode = match seed.mode {
+                    SeedMode::Checkout => "checkout",
+                    SeedMode::Directory => "directory",
+                    SeedMode::Archive => "archive",
+                };
+                format!("{mode} {} ({} files, {})", seed.origin_ref, seed.entries, bytes(seed.bytes))
+            }
+            Seed::Empty(_) => "none: /workspace was empty at first".into(),
+        }
     }
 
     /// The columns of `list`.

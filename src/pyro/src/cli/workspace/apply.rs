@@ -1,0 +1,56 @@
+//! `pyro workspace apply`.
+
+use super::super::context::Context;
+use super::super::error::CliError;
+use super::super::exit::Exit;
+use super::Addressed;
+use super::live::{changes_error, on};
+use super::patch::{Report, carry, misfit_error};
+use pyro_workspace::live::{ApplyError, Live, apply};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `pyro workspace apply`.
+#[derive(Debug, clap::Args)]
+pub struct ApplyArgs {
+    #[command(flatten)]
+    workspace: Addressed,
+    /// The directory of this host: the checkout that the workspace was made from, as a rule
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Only see whether it fits
+    #[arg(long)]
+    check: bool,
+}
+
+/// Applies what a workspace has changed to a directory of the host.
+pub fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, CliError> {
+    let carry = carry(args.check);
+    let done = on(context, &args.workspace, |live| {
+        apply(live, &args.to, carry).map_err(|error| apply_error(live, &args.to, &error))
+    })?;
+    let report = Report::of(&done.result.patched, carry);
+    context.out.result(&done.report(&report), || report.text())?;
+    if !context.out.is_json() {
+        let missing = done.result.diff.changes.iter().filter(|change| !change.in_patch).count();
+        if missing > 0 {
+            context.out.note(format_args!(
+                "note: {missing} changes of directories, owners and permissions are not applied; pyro workspace diff --json shows them"
+            ));
+        }
+    }
+    done.sum_up(context, "apply", report.sum());
+    Ok(Exit::Done)
+}
+
+fn apply_error(live: &Live<'_>, to: &Path, error: &ApplyError) -> CliError {
+    let id = live.directory().id();
+    match error {
+        ApplyError::Changes(error) => changes_error(live, error),
+        ApplyError::LeftOut(_) | ApplyError::TooMuch => CliError::new("not_in_patch", error)
+            .hint(format!("pyro workspace export {id} PATH --output HOST_PATH takes any file")),
+        ApplyError::Misfit(misfit) => misfit_error(misfit)
+            .hint(format!("pyro workspace diff {id} | git -C {} apply --3way", to.display())),
+        ApplyError::Parse(_) => CliError::new("diff", error).hint("pyro doctor"),
+        ApplyError::Host(_) => CliError::new("host", error).hint("see that the directory is there and yours"),
+    }
+}
