@@ -193,8 +193,10 @@ pub fn a_stopped_tree_is_exported(pyro: &Pyro) {
     // Another store takes it, and a machine of it is the same.
     let name = format!("pyro.local/{}:exported", made.id.replace('_', "-"));
     pyro.pyro(&["env", "import", path("oci").to_str().unwrap(), "-t", &name]).ended(0);
-    let tar = path("again.tar");
-    pyro.pyro(&["env", "export", &name, tar.to_str().unwrap(), "--format", "rootfs"]);
+    let mut command = pyro.command(&["run"]);
+    command.args(pyro.flags).args([&name, "--", "sh", "-c", "cat /workspace/link; ls /etc/group"]);
+    let ran = Ran::of(&command.output().unwrap());
+    assert_eq!(ran.stdout, "kept\n", "{ran:?}");
     pyro.pyro(&["env", "rm", &name]).ended(0);
     let listed = made.run("summary", &["--json"]).ended(0).json();
     let formats: Vec<&str> =
