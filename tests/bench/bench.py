@@ -16,10 +16,11 @@ import imports
 import sizes
 import starts
 import table
+import workspaces
 from measure import run, say
 
-ROWS = {"import": imports.rows, "run": starts.namespaces, "start": starts.microvm, "guest": guests.rows,
-        "size": sizes.rows}
+ROWS = {"import": imports.rows, "run": starts.namespaces, "start": starts.microvm, "workspace": workspaces.rows,
+        "guest": guests.rows, "size": sizes.rows}
 
 
 class Bench:

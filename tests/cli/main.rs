@@ -18,3 +18,4 @@ mod host_compat;
 mod prune;
 mod workspace;
 mod workspace_crashes;
+mod workspace_disk;

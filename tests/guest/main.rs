@@ -11,3 +11,4 @@ mod limits;
 mod microvm;
 mod user;
 mod workspace;
+mod workspace_disk;

@@ -9,6 +9,7 @@ pub mod agent;
 pub mod cases;
 pub mod crashes;
 pub mod delta;
+pub mod disks;
 pub mod endurance;
 pub mod files;
 pub mod machine;

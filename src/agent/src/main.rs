@@ -27,13 +27,14 @@ mod users;
 mod walk;
 mod wire;
 
-use boot::{Booted, Place};
+use boot::{Booted, Place, Purpose};
 use gate::Gate;
 use upper::Upper;
 
 /// The machine that this is PID 1 of, for as long as it exists.
 struct Machine {
     place: Place,
+    purpose: Purpose,
     /// What it has changed; a machine without disks has nothing to change.
     upper: Option<Upper>,
     gate: Gate,
@@ -45,9 +46,9 @@ fn main() {
     let place = Place::from_arguments(std::env::args_os());
     let mut log = ready::Log::default();
     match place.boot(&mut log) {
-        Ok(Booted { listener, upper }) => {
+        Ok(Booted { listener, upper, purpose }) => {
             let upper = upper.map(|directory| Upper::new(directory, place));
-            let machine = Box::leak(Box::new(Machine { place, upper, gate: Gate::default() }));
+            let machine = Box::leak(Box::new(Machine { place, purpose, upper, gate: Gate::default() }));
             place.report(log, None);
             serve::run(&listener, machine)
         }

@@ -1,6 +1,7 @@
 //! Accepting connections: one thread each, and nothing that goes wrong in one ends another.
 
 use crate::Machine;
+use crate::boot::Purpose;
 use crate::console::say;
 use crate::failure::{Stop, invalid};
 use crate::wire::Wire;
@@ -91,6 +92,9 @@ fn converse(socket: OwnedFd, machine: &'static Machine) {
 
 fn answer(wire: &mut Wire, machine: &'static Machine) -> Result<(), Stop> {
     match wire.receive(Some(&PATIENCE))? {
+        Some(Request::Exec(_) | Request::Edit(_)) if machine.purpose == Purpose::Look => {
+            Err(invalid("this machine was started to look at its files, nothing else").into())
+        }
         Some(Request::Exec(command)) => exec::run(wire, &machine.gate, &command),
         Some(Request::Walk(walk)) => walk::run(wire, &walk),
         Some(Request::Read(read)) => read::run(wire, &read),

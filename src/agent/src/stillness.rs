@@ -42,7 +42,7 @@ impl Stillness {
                 freeze::freeze(&upper).map_err(|error| internal("cannot freeze the disk", error))?;
                 Ok(Self::Frozen(upper))
             }
-            Place::Namespaces => {
+            Place::Namespaces(_) => {
                 // Made first: whatever fails from here on lets everybody go on again.
                 let stopped = Self::Stopped(processes::stopped());
                 processes::stop_all(STOP_MAX)?;

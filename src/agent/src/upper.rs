@@ -29,7 +29,7 @@ impl Upper {
     pub fn new(directory: OwnedFd, place: Place) -> Self {
         let prefix = match place {
             Place::MicroVm => PRIVATE[0],
-            Place::Namespaces => PRIVATE[1],
+            Place::Namespaces(_) => PRIVATE[1],
         };
         Self { directory, prefix }
     }

@@ -275,7 +275,7 @@ fn harmless(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Namespaces;
+    use crate::spec::{Namespaces, Purpose};
 
     fn anything() -> Spec {
         Spec::Namespaces(Namespaces {
@@ -287,6 +287,7 @@ mod tests {
             run_dir: "/r".into(),
             console: "/c".into(),
             hostname: "h".into(),
+            purpose: Purpose::Work,
         })
     }
 

@@ -6,7 +6,7 @@
 use crate::krun::context::{Context, Dialer};
 use pyro_machine::confine::{Access, Jail, Limits, namespaces::Owner};
 use pyro_machine::report::{Failure, Report};
-use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, READY_SOCKET};
+use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Purpose, READY_SOCKET};
 use rustix::io::Errno;
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -104,6 +104,9 @@ fn kernel_words(spec: &MicroVm) -> Vec<String> {
     let fixed = ["root=/dev/vda", "rootfstype=erofs", "ro", "init=/pyro-agent"];
     let mut words: Vec<String> = fixed.map(str::to_owned).into();
     words.push(format!("pyro.hostname={}", spec.hostname));
+    if spec.purpose == Purpose::Look {
+        words.push("pyro.look".into());
+    }
     words
 }
 

@@ -21,6 +21,16 @@ pub enum Spec {
     Namespaces(Namespaces),
 }
 
+/// What a machine is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Purpose {
+    /// Commands; what they write stays in its writable layer.
+    #[default]
+    Work,
+    /// Being looked at: it runs no command, and nothing can write to its files.
+    Look,
+}
+
 /// A microVM: libkrun, its kernel, and block devices.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MicroVm {
@@ -40,6 +50,8 @@ pub struct MicroVm {
     pub console: PathBuf,
     /// Host name in the guest.
     pub hostname: String,
+    /// What it is for.
+    pub purpose: Purpose,
 }
 
 /// A block device of a microVM.
@@ -83,4 +95,6 @@ pub struct Namespaces {
     pub console: PathBuf,
     /// Host name inside.
     pub hostname: String,
+    /// What it is for.
+    pub purpose: Purpose,
 }

@@ -320,6 +320,20 @@ impl Store {
         self.compose(reference, config, layers, None)
     }
 
+    /// The same without a name: [`Store::prune`] removes it unless somebody notes its digests. The caller
+    /// holds the store.
+    ///
+    /// # Errors
+    /// As [`Store::assemble`]; `reference` is what they call it.
+    pub fn assemble_unnamed(
+        &self,
+        reference: &Reference,
+        config: &[u8],
+        layers: &[Layer],
+    ) -> Result<Image, StoreError> {
+        Ok(self.build(reference, config, layers)?.0)
+    }
+
     /// Makes a layer of what `fill` writes, which appears whole or not at all. One of the same content
     /// that is there already is as good. The caller holds the store ([`Store::hold`]).
     ///
@@ -341,6 +355,26 @@ impl Store {
         layers: &[Layer],
         origin: Option<Origin>,
     ) -> Result<Image, StoreError> {
+        let (image, manifest) = self.build(reference, config, layers)?;
+        let source = match origin {
+            Some(Origin { manifest, index }) => {
+                let index = index.map(|index| self.put(&index)).transpose()?;
+                Some(Source { manifest: self.put(&manifest)?, index })
+            }
+            None => None,
+        };
+        files::sync_directory(&self.blobs())?;
+        self.name(reference, manifest, source)?;
+        Ok(Image { source, ..image })
+    }
+
+    /// Writes the documents of an image whose layers are there.
+    fn build(
+        &self,
+        reference: &Reference,
+        config: &[u8],
+        layers: &[Layer],
+    ) -> Result<(Image, Blob), StoreError> {
         let config_digest = self.put(config)?;
         let parsed =
             manifest::parse_config(config).map_err(|error| damaged(&self.blob(&config_digest), error))?;
@@ -350,16 +384,7 @@ impl Store {
         }
         let bytes = manifest::local(Blob { digest: config_digest, size: config.len() as u64 }, layers);
         let digest = self.put(&bytes)?;
-        let source = match origin {
-            Some(Origin { manifest, index }) => {
-                let index = index.map(|index| self.put(&index)).transpose()?;
-                Some(Source { manifest: self.put(&manifest)?, index })
-            }
-            None => None,
-        };
-        files::sync_directory(&self.blobs())?;
-        self.name(reference, Blob { digest, size: bytes.len() as u64 }, source)?;
-        Ok(Image {
+        let image = Image {
             reference: reference.clone(),
             manifest: digest,
             config_digest,
@@ -367,8 +392,9 @@ impl Store {
             config: parsed.run,
             platform: parsed.platform,
             created: parsed.created,
-            source,
-        })
+            source: None,
+        };
+        Ok((image, Blob { digest, size: bytes.len() as u64 }))
     }
 
     /// Stores a small document under its digest.

@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 use pyro_machine::firmware::{self, FirmwareError};
 use pyro_machine::launch::{self, LaunchError, Machine};
 use pyro_machine::report::{Confinement, End, Reason};
-use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, READY_SOCKET, Spec};
+use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Namespaces, Purpose, READY_SOCKET, Spec};
 use pyro_oci::{DiskError, Image, LayerDisk, StoreError, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
@@ -210,21 +210,8 @@ impl Running {
         workspace: Workspace,
         until: Until<'_>,
     ) -> Result<Self, StartError> {
-        workspace.clear_run_dir()?;
-        let listener = listen(&workspace.directory().run_dir(), READY_SOCKET)?;
-        let spec = spec(home, image, &workspace)?;
-        // The workspace is not free before its machine is gone, even if we are killed.
-        let machine = launch::launch(&launch::program()?, &spec, Some(workspace.share_lock()?.into()))?;
-        let mut running = Self { machine, workspace, steps: Vec::new() };
-        let boot = Instant::now() + BOOT_MAX;
-        let until = Until { deadline: Some(until.deadline.map_or(boot, |at| at.min(boot))), ..until };
-        let console = running.workspace.directory().console();
-        let ready = await_ready(&running.machine, &console, &listener, until);
-        running.machine.stages().iter().for_each(trace::stage);
-        running.steps = ready?.steps;
-        running.steps.iter().for_each(trace::step);
-        trace::reached("ready");
-        Ok(running)
+        let (machine, steps) = launch_machine(home, image, &workspace, Purpose::Work, until)?;
+        Ok(Self { machine, workspace, steps })
     }
 
     /// How it runs.
@@ -323,6 +310,29 @@ impl Running {
     }
 }
 
+/// Starts a machine on what `workspace` has, and waits for its agent.
+pub(crate) fn launch_machine(
+    home: &Home,
+    image: &Image,
+    workspace: &Workspace,
+    purpose: Purpose,
+    until: Until<'_>,
+) -> Result<(Machine, Vec<Step>), StartError> {
+    workspace.clear_run_dir()?;
+    let listener = listen(&workspace.directory().run_dir(), READY_SOCKET)?;
+    let spec = spec(home, image, workspace, purpose)?;
+    // The workspace is not free before its machine is gone, even if we are killed.
+    let machine = launch::launch(&launch::program()?, &spec, Some(workspace.share_lock()?.into()))?;
+    let boot = Instant::now() + BOOT_MAX;
+    let until = Until { deadline: Some(until.deadline.map_or(boot, |at| at.min(boot))), ..until };
+    let ready = await_ready(&machine, &workspace.directory().console(), &listener, until);
+    machine.stages().iter().for_each(trace::stage);
+    let steps = ready?.steps;
+    steps.iter().for_each(trace::step);
+    trace::reached("ready");
+    Ok((machine, steps))
+}
+
 /// Waits for the agent's first word on `listener`.
 fn await_ready(
     machine: &Machine,
@@ -358,7 +368,7 @@ fn await_ready(
     }
 }
 
-fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, StartError> {
+fn spec(home: &Home, image: &Image, workspace: &Workspace, purpose: Purpose) -> Result<Spec, StartError> {
     let resources = workspace.record().resources;
     let above = &workspace.record().layers;
     let cache = home.cache();
@@ -366,7 +376,8 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
     let _held = home.store().hold()?;
     Ok(match workspace.record().execution_mode {
         ExecutionMode::GuestVsock => {
-            // The places of the first two are fixed, and the agent looks whether there is a third.
+            // Writable also for looking, since the guest's kernel may have to finish what is in its
+            // journal. The places of the first two are fixed, and the agent looks whether there is a third.
             let writable = Disk {
                 path: workspace.generation().upper(),
                 format: DiskFormat::Raw,
@@ -386,6 +397,7 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
                 run_dir: workspace.directory().run_dir(),
                 console: workspace.directory().console(),
                 hostname: HOSTNAME.into(),
+                purpose,
             })
         }
         ExecutionMode::HostCompat => {
@@ -401,6 +413,7 @@ fn spec(home: &Home, image: &Image, workspace: &Workspace) -> Result<Spec, Start
                 run_dir: workspace.directory().run_dir(),
                 console: workspace.directory().console(),
                 hostname: HOSTNAME.into(),
+                purpose,
             })
         }
     })
@@ -428,6 +441,7 @@ pub fn probe(home: &Home, until: Until<'_>) -> Result<Probed, StartError> {
         run_dir: directory.path().into(),
         console: console.clone(),
         hostname: HOSTNAME.into(),
+        purpose: Purpose::Work,
     });
     let clock = Instant::now();
     let machine = launch::launch(&launch::program()?, &spec, None)?;

@@ -6,13 +6,18 @@
 //! /dev/vdd   EROFS   the delta layers, if there are any above it
 //! /dev/vdc   ext4    upper/ and work/ of the overlay, tmp/
 //! ```
+//! One that is for looking only, which the kernel's command line says, has `upper/` as the topmost
+//! layer below, and nothing to write to.
+//!
 //! A machine without `/dev/vdb` has nothing to assemble: it was started to see whether a guest
 //! boots and answers.
 
+use super::Purpose;
 use crate::ready::Log;
 use pyro_sys::root::{
     DATA_ONLY, Step, StepError, attach, attach_if_possible, complete_dev, directory, name_machine,
 };
+use pyro_sys::tree::Tree;
 use pyro_sys::{ext4, loopback};
 use rustix::fs::{Mode, OFlags, chmod, open};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
@@ -40,21 +45,21 @@ const BLOCK: u64 = 4096;
 const HOSTNAME: &str = "pyro";
 
 /// Mounts the disks, enters the root that they make, and furnishes it. Returns the writable layer,
-/// which is out of reach by then.
+/// which is out of reach by then, and what all of it is for.
 ///
 /// # Errors
 /// The step that failed.
-pub fn assemble(log: &mut Log) -> Result<Option<OwnedFd>, StepError> {
+pub fn assemble(log: &mut Log) -> Result<(Option<OwnedFd>, Purpose), StepError> {
     // The stock kernel has mounted this one by itself, and does not do so twice in a place.
     if !Path::new(BOOT).exists() {
         attach("devtmpfs", "/dev", MountFlags::NOSUID | MountFlags::NOEXEC, c"mode=0755")?;
     }
     attach("proc", "/proc", DATA_ONLY, c"")?;
     attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=0755")?;
-    let hostname = hostname();
+    let words = Words::read();
     if !Path::new(IMAGE).exists() {
         log.done("no disks");
-        return Ok(None);
+        return Ok((None, words.purpose));
     }
     mount_layers("image", IMAGE, BASE)?;
     let mut lower = BASE.to_owned();
@@ -63,17 +68,31 @@ pub fn assemble(log: &mut Log) -> Result<Option<OwnedFd>, StepError> {
         lower = format!("{OVER}:{BASE}");
     }
     log.done("image");
-    mount_writable()?;
+    match words.purpose {
+        Purpose::Work => mount_writable()?,
+        Purpose::Look => mount_for_looking()?,
+    }
     log.done("writable disk");
-    overlay(&lower)?;
     let upper =
         open(format!("{DISK}/upper"), OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .step("open the writable layer")?;
-    enter()?;
-    log.done("root");
-    furnish(&hostname)?;
+    match words.purpose {
+        Purpose::Work => {
+            overlay(&lower)?;
+            enter()?;
+            log.done("root");
+            furnish(&words.hostname)?;
+        }
+        Purpose::Look => {
+            overlay_for_looking(&lower)?;
+            let temporary = Tree::of(format!("{DISK}/tmp"));
+            enter()?;
+            log.done("root");
+            furnish_for_looking(temporary);
+        }
+    }
     log.done("furnished");
-    Ok(Some(upper))
+    Ok((Some(upper), words.purpose))
 }
 
 fn mount_layers(what: &str, device: &str, target: &str) -> Result<(), StepError> {
@@ -97,6 +116,32 @@ fn mount_writable() -> Result<(), StepError> {
         chmod(&path, Mode::from_raw_mode(mode)).step(format!("set the mode of {path}"))?;
     }
     Ok(())
+}
+
+/// Mounts the writable disk so that nothing of it changes. All that is ever written is what the kernel
+/// finds in the journal, where every machine that was not unmounted leaves something: without it the files
+/// would not be what was written last, and the next start would do the same.
+fn mount_for_looking() -> Result<(), StepError> {
+    directory(DISK, 0o700)?;
+    mount(WRITABLE, DISK, "ext4", MountFlags::RDONLY, None)
+        .step(format!("mount the writable disk ({WRITABLE}) as ext4"))
+}
+
+/// Shows what is on the writable disk over the image, and nothing above it.
+fn overlay_for_looking(lower: &str) -> Result<(), StepError> {
+    directory(ROOT, 0o755)?;
+    let options = format!("lowerdir={DISK}/upper:{lower},redirect_dir=off,metacopy=off,index=off,xino=off");
+    let options = CString::new(options).expect("mount points have no zero byte");
+    mount("overlay", ROOT, "overlay", MountFlags::RDONLY, Some(options.as_c_str())).step("mount the root")
+}
+
+/// What the agent itself needs, and the files of `/tmp`. Each only where it has a place: whatever the
+/// workspace did to its root, the rest of it can be looked at.
+fn furnish_for_looking(temporary: std::io::Result<Tree>) {
+    attach_if_possible("proc", "/proc", DATA_ONLY, c"");
+    // As in every machine: what is kept there is none of the workspace's files.
+    attach_if_possible("tmpfs", "/run", DATA_ONLY, c"mode=0755");
+    let _ = temporary.and_then(|tree| tree.place("/tmp"));
 }
 
 /// Puts the writable disk over the image. The features that are off would make the writable layer
@@ -136,9 +181,21 @@ fn furnish(hostname: &str) -> Result<(), StepError> {
     loopback::up().step("set the loopback interface up")
 }
 
-/// What `pyro.hostname=` on the kernel's command line says.
-fn hostname() -> String {
-    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let word = line.split_whitespace().find_map(|word| word.strip_prefix("pyro.hostname="));
-    word.unwrap_or(HOSTNAME).to_owned()
+/// What the kernel's command line says to us.
+struct Words {
+    hostname: String,
+    purpose: Purpose,
+}
+
+impl Words {
+    fn read() -> Self {
+        let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let mut words = line.split_whitespace();
+        let hostname = words.clone().find_map(|word| word.strip_prefix("pyro.hostname="));
+        let looks = words.any(|word| word == "pyro.look");
+        Self {
+            hostname: hostname.unwrap_or(HOSTNAME).to_owned(),
+            purpose: if looks { Purpose::Look } else { Purpose::Work },
+        }
+    }
 }

@@ -27,13 +27,22 @@ const UPPER: RawFd = 5;
 /// How long a machine that failed to boot stays, so that its last words get out.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// What the machine is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Commands.
+    Work,
+    /// Being looked at: nothing runs in it, and nothing of it can be written.
+    Look,
+}
+
 /// Where the agent runs.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     /// A virtual machine of its own; nothing is mounted yet but the agent's disk.
     MicroVm,
     /// Namespaces of the host's kernel, with everything mounted.
-    Namespaces,
+    Namespaces(Purpose),
 }
 
 /// A machine that stands.
@@ -42,13 +51,18 @@ pub struct Booted {
     pub listener: OwnedFd,
     /// The upper directory of the root's overlay.
     pub upper: Option<OwnedFd>,
+    /// What it is for.
+    pub purpose: Purpose,
 }
 
 impl Place {
     /// The launcher says where; a kernel does not.
     pub fn from_arguments(mut arguments: impl Iterator<Item = OsString>) -> Self {
         match arguments.nth(1) {
-            Some(argument) if argument == "--namespaces" => Self::Namespaces,
+            Some(argument) if argument == "--namespaces" => Self::Namespaces(match arguments.next() {
+                Some(argument) if argument == "--look" => Purpose::Look,
+                _ => Purpose::Work,
+            }),
             _ => Self::MicroVm,
         }
     }
@@ -57,26 +71,28 @@ impl Place {
     pub fn boot(self, log: &mut Log) -> Result<Booted, StepError> {
         umask(rustix::fs::Mode::from_raw_mode(0o022));
         log.done("agent");
-        let upper = match self {
+        let (upper, purpose) = match self {
             Self::MicroVm => microvm::assemble(log)?,
-            Self::Namespaces => Some(fds::inherited(UPPER).step("take the upper directory")?),
+            Self::Namespaces(purpose) => {
+                (Some(fds::inherited(UPPER).step("take the upper directory")?), purpose)
+            }
         };
         raise_limits();
         let reaper = thread::Builder::new().name("reaper".to_owned());
         reaper.spawn(|| reap::run()).step("start the reaper")?;
         let listener = match self {
             Self::MicroVm => vsock::listen(AGENT_PORT).step("listen on vsock")?,
-            Self::Namespaces => fds::inherited(LISTENER).step("take the listening socket")?,
+            Self::Namespaces(_) => fds::inherited(LISTENER).step("take the listening socket")?,
         };
         log.done("listening");
-        Ok(Booted { listener, upper })
+        Ok(Booted { listener, upper, purpose })
     }
 
     /// Tells the host how it went.
     pub fn report(self, log: Log, problem: Option<String>) {
         let socket = match self {
             Self::MicroVm => vsock::connect(vsock::HOST, READY_PORT),
-            Self::Namespaces => fds::inherited(READY),
+            Self::Namespaces(_) => fds::inherited(READY),
         };
         // The host may have lost interest; that is its affair.
         match socket.step("reach the host") {

@@ -3,6 +3,7 @@
 
 use super::MAP_USERS;
 use super::prepare::Prepared;
+use crate::spec::Purpose;
 use pyro_sys::root::{self, DATA_ONLY, Step, StepError, attach, attach_if_possible};
 use pyro_sys::tree::Tree;
 use pyro_sys::{clone, loopback, seccomp};
@@ -47,8 +48,11 @@ pub fn enter(prepared: &Prepared<'_>, parent: &OwnedFd) -> Result<Infallible, St
     seccomp::install(prepared.filter.iter().copied()).step("install the system call filter")?;
     // Again: changing credentials has cleared it.
     die_with(parent)?;
-    let argv = [c"pyro-agent", c"--namespaces"];
-    clone::execute(&agent, &argv, &[prepared.listener.as_fd(), prepared.ready.as_fd(), upper.as_fd()])
+    let argv: &[_] = match prepared.spec.purpose {
+        Purpose::Work => &[c"pyro-agent", c"--namespaces"],
+        Purpose::Look => &[c"pyro-agent", c"--namespaces", c"--look"],
+    };
+    clone::execute(&agent, argv, &[prepared.listener.as_fd(), prepared.ready.as_fd(), upper.as_fd()])
         .step("execute the agent")
 }
 
@@ -93,7 +97,12 @@ fn build_root(prepared: &Prepared<'_>) -> Result<(Tree, Tree), StepError> {
     mount_change("/", private).step("separate the mounts from the host's")?;
     let devices = DEVICES.map(|name| (name, Tree::of(format!("/dev/{name}"))));
     let writable = &prepared.spec.writable;
-    let temporary = Tree::of(writable.join("tmp")).step("open the machine's /tmp")?;
+    let temporary = Tree::of(writable.join("tmp"));
+    let temporary = match prepared.spec.purpose {
+        Purpose::Work => temporary,
+        Purpose::Look => temporary.and_then(Tree::read_only),
+    };
+    let temporary = temporary.step("open the machine's /tmp")?;
     // Root in the machine gets at the agent's file as `/proc/1/exe`, and it is everyone's.
     let agent = &prepared.spec.agent;
     let agent = Tree::of(agent).and_then(Tree::read_only).step(format!("open {}", agent.display()))?;
@@ -129,20 +138,22 @@ fn build_root(prepared: &Prepared<'_>) -> Result<(Tree, Tree), StepError> {
     attach("tmpfs", "/run", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
     root::directory("/tmp", 0o1777)?;
     temporary.place("/tmp").step("mount /tmp")?;
-    root::name_machine(&prepared.spec.hostname)?;
+    if prepared.spec.purpose == Purpose::Work {
+        root::name_machine(&prepared.spec.hostname)?;
+    }
     if prepared.is_privileged() {
         PROC_READ_ONLY.iter().try_for_each(|path| make_read_only(path))?;
     }
     Ok((agent, upper))
 }
 
-/// Mounts the machine's root over its writable directory, in this mount namespace only.
+/// Mounts the machine's root over its writable directory, in this mount namespace only. One that is
+/// for looking has the upper directory as its topmost layer, and none to write to.
 fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     let spec = prepared.spec;
     let open = |path: &std::path::Path| directory(path).step(format!("open {}", path.display()));
     let lower = spec.lower.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let upper = open(&spec.writable.join("upper"))?;
-    let work = open(&spec.writable.join("work"))?;
     // By descriptor: paths of any length and with any character, none of them to be read inside. The
     // options must fit in a page, so the numbers stand alone.
     chdir("/proc/self/fd").step("enter the directory of descriptors")?;
@@ -151,18 +162,27 @@ fn mount_overlay(prepared: &Prepared<'_>) -> Result<(), StepError> {
     // Volatile: as with a microVM's disk, only a crash of the host loses what was not written out.
     // `userxattr`: an ordinary user may not write `trusted` attributes, nor may root of a user
     // namespace, which the agent is, read them.
-    // What the last machine on this layer left, since it did not wait for the disk.
-    let volatile = spec.writable.join("work/work/incompat/volatile");
-    let _ = rustix::fs::unlink(volatile.join("dirty"));
-    let _ = rustix::fs::rmdir(volatile);
-    let options = format!(
-        "lowerdir={layers},upperdir={},workdir={},redirect_dir=nofollow,metacopy=off,index=off,xino=off,volatile,userxattr",
-        by_number(&upper),
-        by_number(&work),
-    );
+    let common = "redirect_dir=nofollow,metacopy=off,index=off,xino=off,userxattr";
+    let upper_number = by_number(&upper);
+    // Open until the mount has been made, since it goes by its number.
+    let work = open(&spec.writable.join("work"))?;
+    let (flags, options) = match spec.purpose {
+        Purpose::Work => {
+            // What the last machine on this layer left, since it did not wait for the disk.
+            let volatile = spec.writable.join("work/work/incompat/volatile");
+            let _ = rustix::fs::unlink(volatile.join("dirty"));
+            let _ = rustix::fs::rmdir(volatile);
+            let work = by_number(&work);
+            let options =
+                format!("lowerdir={layers},upperdir={upper_number},workdir={work},{common},volatile");
+            (MountFlags::NODEV, options)
+        }
+        Purpose::Look => {
+            (MountFlags::NODEV | MountFlags::RDONLY, format!("lowerdir={upper_number}:{layers},{common}"))
+        }
+    };
     let options = CString::new(options).expect("numbers and words contain no NUL");
-    mount("overlay", &spec.writable, "overlay", MountFlags::NODEV, options.as_c_str())
-        .step("mount the overlay")
+    mount("overlay", &spec.writable, "overlay", flags, options.as_c_str()).step("mount the overlay")
 }
 
 fn directory(path: impl rustix::path::Arg) -> rustix::io::Result<OwnedFd> {

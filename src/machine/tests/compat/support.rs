@@ -1,7 +1,7 @@
 //! A machine of namespaces to talk to: a root made of busybox, the real launcher, the real agent.
 
 use pyro_machine::launch;
-use pyro_machine::spec::{AGENT_SOCKET, Namespaces, READY_SOCKET, Spec};
+use pyro_machine::spec::{AGENT_SOCKET, Namespaces, Purpose, READY_SOCKET, Spec};
 use pyro_protocol::{Ended, Exec, Failure, Input, Ready, Reply, Request, Status, frame};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -185,6 +185,7 @@ pub fn lay_out(directory: &Path) -> Namespaces {
         run_dir: directory.join("run"),
         console: directory.join("console"),
         hostname: "testbed".to_owned(),
+        purpose: Purpose::Work,
     }
 }
 

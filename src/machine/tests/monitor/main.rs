@@ -9,7 +9,7 @@
 use pyro_machine::firmware;
 use pyro_machine::launch::{self, Machine};
 use pyro_machine::report::{End, Reason};
-use pyro_machine::spec::{Disk, DiskFormat, MicroVm, Spec};
+use pyro_machine::spec::{Disk, DiskFormat, MicroVm, Purpose, Spec};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
@@ -55,6 +55,7 @@ impl Site {
             run_dir: path("run"),
             console: path("console"),
             hostname: "test".into(),
+            purpose: Purpose::Work,
         };
         Some(Self { directory, spec })
     }

@@ -70,6 +70,19 @@ impl Status {
     }
 }
 
+impl Status {
+    /// As git shows it.
+    #[must_use]
+    pub const fn letter(self) -> char {
+        match self {
+            Self::Added => 'A',
+            Self::Deleted => 'D',
+            Self::Modified | Self::ModeChanged | Self::MetadataChanged => 'M',
+            Self::TypeChanged => 'T',
+        }
+    }
+}
+
 /// A path before or after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Side {

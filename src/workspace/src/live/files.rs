@@ -19,7 +19,7 @@ pub struct Listing {
 /// A file, directory or anything else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileEntry {
-    /// Relative to `/workspace`. In JSON, odd bytes are quoted as git does.
+    /// Relative to `/workspace`, or absolute on a disk. In JSON, odd bytes are quoted as git does.
     #[serde(serialize_with = "crate::diff::serialize_path")]
     pub path: Vec<u8>,
     /// What it is.
@@ -65,15 +65,16 @@ pub fn list(live: &Live<'_>, place: &Place, depth: Depth, max: usize) -> Result<
         if entries.len() == max {
             return Ok(Listing { entries, truncated: true });
         }
-        entries.push(FileEntry::of(place, &entry));
+        entries.push(FileEntry::of(place.join(&entry.path), &entry));
     }
     Ok(Listing { entries, truncated: false })
 }
 
 impl FileEntry {
-    fn of(place: &Place, entry: &Entry) -> Self {
+    /// Of an entry that is to be shown under `path`.
+    pub(crate) fn of(path: Vec<u8>, entry: &Entry) -> Self {
         Self {
-            path: place.join(&entry.path),
+            path,
             kind: FileKind::of(&entry.kind),
             mode: entry.mode,
             modified: Timestamp::new(entry.mtime, entry.mtime_nanos.try_into().unwrap_or_default()).ok(),

@@ -4,6 +4,7 @@ use super::SnapshotError;
 use super::plan::{Item, Seen, plan};
 use crate::agent::{Agent, Changed, Fetched};
 use crate::directory::Generation;
+use crate::disk::is_runtime;
 use crate::home::Home;
 use crate::lock;
 use crate::record::Record;
@@ -62,7 +63,9 @@ pub fn commit(
     let mut changed = agent.changes(&Changes { below: ByteBuf::new(), freeze: true }, until)?;
     let mut now = Vec::new();
     while let Some(entry) = changed.next_entry()? {
-        now.push(entry);
+        if !is_runtime(&entry.path) {
+            now.push(entry);
+        }
     }
     let planned = plan(&before, &now);
     let mut committed = known.to_vec();

@@ -18,6 +18,18 @@ pub fn assemble(
     layers: &[Digest],
     reference: &Reference,
 ) -> Result<Image, SnapshotError> {
+    let (config, all) = extended(home, record, layers)?;
+    Ok(home.store().assemble(reference, &config, &all)?)
+}
+
+/// The same under no name, for as long as the store is held.
+pub fn assemble_unnamed(home: &Home, record: &Record, layers: &[Digest]) -> Result<Image, SnapshotError> {
+    let (config, all) = extended(home, record, layers)?;
+    Ok(home.store().assemble_unnamed(&record.environment, &config, &all)?)
+}
+
+/// The config of such an image, and all its layers.
+fn extended(home: &Home, record: &Record, layers: &[Digest]) -> Result<(Vec<u8>, Vec<Layer>), SnapshotError> {
     let store = home.store();
     let image = supervisor::image(home, record)?;
     let path = store.blob(&image.config_digest);
@@ -30,7 +42,7 @@ pub fn assemble(
         let size = fs::metadata(&path).map_err(WorkspaceError::at(&path))?.len();
         all.push(Layer { diff_id: *layer, size });
     }
-    Ok(store.assemble(reference, &config, &all)?)
+    Ok((config, all))
 }
 
 /// An image's config with more layers: everything else in it stays as it is, known to us or not.

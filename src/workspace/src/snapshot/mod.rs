@@ -11,16 +11,18 @@ mod plan;
 
 use crate::agent::{Agent, AgentError};
 use crate::directory::{Directory, WorkspaceError};
+use crate::disk::{Disk, OpenError};
 use crate::failpoint;
 use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
 use crate::in_use::records;
-use crate::lifecycle::{LifecycleError, claim, running};
+use crate::lifecycle::{LifecycleError, running};
 use crate::record::{Record, SnapshotRecord, State};
-use crate::running::{NotStarted, Running};
-use crate::supervisor;
+use crate::running::NotStarted;
 use crate::until::Until;
-use commit::{Committed, Turn, commit, forget_others};
+pub(crate) use commit::Committed;
+use commit::{Turn, commit, forget_others};
+pub(crate) use image::assemble_unnamed;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Image, LayerError, Reference, ReferenceError, StoreError};
 use std::collections::HashSet;
@@ -79,6 +81,16 @@ pub enum SnapshotError {
     /// No image can be called so.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+}
+
+impl From<OpenError> for SnapshotError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Lifecycle(error) => error.into(),
+            OpenError::Store(error) => error.into(),
+            OpenError::NotStarted(error) => Self::NotStarted(error),
+        }
+    }
 }
 
 fn listing(names: &[Name]) -> String {
@@ -197,12 +209,21 @@ pub(crate) fn layers_now(
     directory: &Directory,
     until: Until<'_>,
 ) -> Result<Vec<Digest>, SnapshotError> {
-    let mut layers = Vec::new();
-    with_layers(home, directory, until, |_, done| {
-        layers.clone_from(&done.layers);
+    Ok(commit_now(home, directory, until)?.1.layers)
+}
+
+/// Makes layers of a workspace as it is now, and notes them in its record, which is returned too.
+pub(crate) fn commit_now(
+    home: &Home,
+    directory: &Directory,
+    until: Until<'_>,
+) -> Result<(Record, Committed), SnapshotError> {
+    let mut made = None;
+    with_layers(home, directory, until, |record, done| {
+        made = Some((record.clone(), done.clone()));
         Ok(())
     })?;
-    Ok(layers)
+    Ok(made.expect("it was noted"))
 }
 
 /// Whether an image of the store is a snapshot, which its workspace lists.
@@ -264,7 +285,7 @@ fn with_layers(
     })
 }
 
-/// Runs `work` with the agent of a workspace, whose machine is started for it if none runs.
+/// Runs `work` with the agent of a workspace, whose disk is looked at if it does not run.
 fn with_agent<T>(
     home: &Home,
     directory: &Directory,
@@ -276,12 +297,6 @@ fn with_agent<T>(
         Err(LifecycleError::State { state: State::Stopped | State::Crashed { .. }, .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    let workspace = claim(directory)?;
-    let image = supervisor::image(home, workspace.record())?;
-    let state = workspace.record().state.clone();
-    let started = Running::start(home, &image, workspace, until);
-    let running = started.map_err(|error| SnapshotError::NotStarted(NotStarted::from(&error)))?;
-    let done = work(&running.agent(), running.workspace().record());
-    running.stop(state)?;
-    done
+    let disk = Disk::open(home, directory, until)?;
+    work(&disk.agent(), disk.record())
 }

@@ -16,11 +16,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// How much is read of a file if nothing else is said, and at most.
-const READ_DEFAULT: u64 = 64 << 10;
-const READ_MAX: u64 = 1 << 20;
+pub(super) const READ_DEFAULT: u64 = 64 << 10;
+pub(super) const READ_MAX: u64 = 1 << 20;
 
 /// Most files that are listed.
-const LISTED_MAX: usize = 100_000;
+pub(super) const LISTED_MAX: usize = 100_000;
 
 /// Arguments of `pyro workspace file`.
 #[derive(Debug, clap::Args)]
@@ -106,7 +106,7 @@ fn run_list(context: &Context, args: &ListArgs) -> Result<Exit, CliError> {
 }
 
 /// One file, as `ls -l` shows it.
-fn line(entry: &FileEntry) -> String {
+pub(super) fn line(entry: &FileEntry) -> String {
     let path = display_path(&entry.path);
     let (letter, size, path) = match &entry.kind {
         FileKind::File { size, .. } => ('-', size.to_string(), path),
@@ -129,11 +129,7 @@ fn run_read(context: &Context, args: &ReadArgs) -> Result<Exit, CliError> {
     let content = &done.result;
     let (bytes, size) = (content.bytes.len(), content.size);
     if out.is_json() {
-        let (text, is_text) = text(content);
-        let truncated = content.is_truncated();
-        let path = place.to_string();
-        let value = json!({ "path": path, "content": text, "is_text": is_text, "bytes": bytes, "size": size, "truncated": truncated });
-        out.json(&done.report(value))?;
+        out.json(&done.report(value(&place, content)))?;
         return Ok(Exit::Done);
     }
     out.content(&content.bytes)?;
@@ -146,6 +142,13 @@ fn run_read(context: &Context, args: &ReadArgs) -> Result<Exit, CliError> {
         done.sum_up(context, "file read", format_args!("path={place} bytes={bytes} size={size}"));
     }
     Ok(Exit::Done)
+}
+
+/// Content, for `--json`.
+pub(super) fn value(path: &dyn std::fmt::Display, content: &FileContent) -> serde_json::Value {
+    let (text, is_text) = text(content);
+    let (bytes, truncated) = (content.bytes.len(), content.is_truncated());
+    json!({ "path": path.to_string(), "content": text, "is_text": is_text, "bytes": bytes, "size": content.size, "truncated": truncated })
 }
 
 /// Content as text, and whether it is; a character that the end cuts is left out.

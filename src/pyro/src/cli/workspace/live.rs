@@ -18,10 +18,10 @@ use std::time::Instant;
 /// A result for `--json`: whose it is, and how that runs.
 #[derive(Serialize)]
 pub struct Report<T> {
-    workspace_id: String,
-    execution_mode: &'static str,
+    pub workspace_id: String,
+    pub execution_mode: &'static str,
     #[serde(flatten)]
-    result: T,
+    pub result: T,
 }
 
 /// What an operation gave, and what is said of every operation.

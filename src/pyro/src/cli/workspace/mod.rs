@@ -4,6 +4,7 @@ mod apply;
 mod create;
 mod delete;
 mod diff;
+mod disk;
 mod exec;
 mod export;
 mod file;
@@ -15,6 +16,7 @@ mod power;
 mod seed;
 mod snapshot;
 mod status;
+mod summary;
 mod supervisor;
 mod sync;
 mod update;
@@ -66,6 +68,10 @@ enum Verb {
     Sync(sync::SyncArgs),
     /// List, read and write files in /workspace
     File(file::FileArgs),
+    /// What became of a workspace since it was created or reset
+    Summary(Addressed),
+    /// The files of a stopped workspace: list, read, export
+    Disk(disk::DiskArgs),
     /// Keep the files as they are, list what was kept, forget it
     Snapshot(snapshot::SnapshotArgs),
     /// Go back to what it was created with, or to a snapshot
@@ -105,6 +111,8 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
         Verb::Export(args) => export::run(context, &args),
         Verb::Sync(args) => sync::run(context, args),
         Verb::File(args) => file::run(context, args),
+        Verb::Summary(args) => summary::run(context, &args),
+        Verb::Disk(args) => disk::run(context, &args),
         Verb::Snapshot(args) => snapshot::run(context, &args),
         Verb::Reset(args) => snapshot::reset(context, &args),
         Verb::Fork(args) => snapshot::fork(context, args),

@@ -1,0 +1,195 @@
+"""Rows `workspace`: what workspaces cost beyond a machine, in machines of namespaces."""
+
+import contextlib
+import os
+import re
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+
+from measure import duration, race, run, say, seconds, together
+from starts import ENVIRONMENT
+from table import Row
+
+FILES = 10_000
+CREATE_GOAL_MS, EXEC_GOAL_MS, DIFF_GOAL_MS, LIST_GOAL_MS = 30, 2, 20, 50
+SEED_GOAL, DISK_GOAL_MIB = 1.5, 2
+MANY, EXECS = 50, 1000
+
+
+def rows(bench):
+    bench.environment()
+    pyro = Workspaces(bench)
+    with pyro.made():  # unpacks the image, and learns whether a microVM boots here
+        pass
+    yield from create(bench, pyro)
+    yield from diff(bench, pyro)
+    yield from commands(bench, pyro)
+    yield many(pyro)
+
+
+class Workspaces:
+    def __init__(self, bench):
+        self.home = bench.home
+        self.base = [bench.pyro, "--home", bench.home, "workspace"]
+
+    def create(self, *words):
+        """A new workspace: its id, and what making it took."""
+        sample = run([*self.base, "create", "--allow-host-compat", "--id-only", *words, ENVIRONMENT])
+        return re.search(r"^ws_\w+$", sample.output, re.MULTILINE)[0], sample
+
+    def delete(self, identity):
+        run([*self.base, "delete", identity])
+
+    @contextlib.contextmanager
+    def made(self, *words):
+        identity, _ = self.create(*words)
+        try:
+            yield identity
+        finally:
+            self.delete(identity)
+
+    def timed_create(self, *words):
+        """What making a workspace takes; it is gone afterwards."""
+        identity, sample = self.create(*words)
+        self.delete(identity)
+        return sample
+
+    def directory(self, identity):
+        return self.home / "workspaces" / identity
+
+
+def checkout(path, files, salt=""):
+    """A git checkout of so many small files, all of them tracked."""
+    shutil.rmtree(path, ignore_errors=True)
+    for number in range(files):
+        file = path / f"d{number % 100:02}" / f"s{number % 1000 // 100}" / f"file{number}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{salt} line of file {number}\n" * 40)
+    git = ["git", "-C", path, "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    run(["git", "init", "-q", path])
+    run([*git, "add", "."])
+    run([*git, "commit", "-q", "-m", "all"])
+
+
+def create(bench, pyro):
+    """From a checkout that was not changed, and from one that was never seen."""
+    seen, fresh, archive = (bench.directory / name for name in ("checkout", "fresh", "fresh.tar"))
+    checkout(seen, FILES)
+    pyro.timed_create("--seed-path", seen)
+    samples = race(bench.runs(20), {"seeded": lambda: pyro.timed_create("--seed-path", seen),
+                                    "empty": pyro.timed_create})
+    seeded, empty = seconds(samples["seeded"]), seconds(samples["empty"])
+    yield Row(f"create from an unchanged checkout of {FILES:,} files", duration(seeded),
+              f"{duration(empty)}: create without one", f"{seeded / empty:.2f}", f"≤ {CREATE_GOAL_MS} ms more",
+              f"{(seeded - empty) * 1e3:.1f} ms more; {opened(bench, pyro, seen)} files of the tree opened (strace)")
+
+    turn = iter(range(1 << 30))
+
+    def first():
+        checkout(fresh, FILES, f"turn {next(turn)}")
+        subprocess.run(["sync"], check=True)
+        return pyro.timed_create("--seed-path", fresh)
+
+    def tar():
+        archive.unlink(missing_ok=True)
+        subprocess.run(["sync"], check=True)
+        return together([run(["tar", "-cf", archive, "-C", fresh, "."]), run(["sync", archive])])
+
+    samples = race(bench.runs(3), {"pyro": first, "tar": tar})
+    # What a workspace takes anyway is no part of it.
+    for sample in samples["pyro"]:
+        sample.seconds = max(sample.seconds - empty, 0)
+    yield Row.race("seed from a checkout never seen", samples["pyro"], "tar -cf, sync", samples["tar"], SEED_GOAL,
+                   f"{FILES:,} files; beyond a create without one")
+    for path in (seen, fresh):
+        shutil.rmtree(path)
+    archive.unlink()
+
+
+def opened(bench, pyro, tree):
+    """How many regular files of `tree`, but for git's own, a create opens."""
+    log = bench.directory / "strace.log"
+    command = ["strace", "-f", "-y", "-e", "trace=open,openat,openat2", "-o", log]
+    sample = run([*command, *pyro.base, "create", "--allow-host-compat", "--id-only", "--seed-path", tree, ENVIRONMENT])
+    pyro.delete(re.search(r"^ws_\w+$", sample.output, re.MULTILINE)[0])
+    paths = re.findall(r"= \d+<([^>]*)>", log.read_text(errors="replace"))
+    log.unlink()
+    ours = {path for path in paths if path.startswith(f"{tree}/") and not path.startswith(f"{tree}/.git/")}
+    return sum(os.path.isfile(path) for path in ours)
+
+
+def diff(bench, pyro):
+    """Ten changed files, in trees of two sizes."""
+    tree, took = bench.directory / "checkout", {}
+    for files in (1000, 100_000):
+        checkout(tree, files)
+        with pyro.made("--seed-path", tree) as identity:
+            change = "for n in 0 1 2 3 4 5 6 7 8 9; do echo changed >> d0$n/s0/file$n.txt; done"
+            run([*pyro.base, "exec", identity, "--", "sh", "-c", change])
+            took[files] = race(bench.runs(20), {"diff": lambda: run([*pyro.base, "diff", identity])})["diff"]
+            changed = took[files][0].output.count("diff --git")
+            if changed != 10:
+                raise SystemExit(f"bench: the diff has {changed} files, not 10")
+    shutil.rmtree(tree)
+    small, large = (seconds(samples) for samples in took.values())
+    yield Row("diff of 10 files in 100,000", duration(large), f"{duration(small)}: 10 files in 1,000",
+              f"{large / small:.2f}", f"≤ {DIFF_GOAL_MS} ms", "of the whole command")
+
+
+def commands(bench, pyro):
+    """The way there and back of a command, and what a thousand leave."""
+    with pyro.made() as identity:
+        command = [*pyro.base, "exec", identity, "--", "true"]
+        samples = race(bench.runs(40), {"exec": lambda: run(command), "plain": lambda: together(
+            [run([pyro.base[0], "--version"]), run(["true"])])})
+        took, plain = seconds(samples["exec"]), seconds(samples["plain"])
+        yield Row("exec … true", duration(took), f"{duration(plain)}: pyro --version, true", f"{took / plain:.2f}",
+                  f"≤ {EXEC_GOAL_MS} ms more", f"{(took - plain) * 1e3:.1f} ms more")
+        before = left(pyro, identity)
+        for _ in range(EXECS):
+            run(command)
+        after = left(pyro, identity)
+        grown = ", ".join(f"{name} {after[name] - before[name]:+}" for name in before)
+        yield Row(f"what {EXECS:,} execs leave", grown, "", "", "0", "without their records in the journal")
+
+
+def left(pyro, identity):
+    """Processes and descriptors of a workspace, and the bytes of its writable layer."""
+    processes = family(identity)
+    descriptors = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in processes)
+    writable = [path for path in pyro.directory(identity).glob("gen/*/writable/upper/**/*") if path.is_file()]
+    return {"processes": len(processes), "descriptors": descriptors,
+            "bytes": sum(path.stat().st_size for path in writable)}
+
+
+def family(identity):
+    """The supervisor of a workspace, and all processes below it."""
+    parents, found = {}, set()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[1])
+            words = Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+            if words[1:2] == [b"supervisor"] and identity.encode() in words:
+                found.add(int(entry))
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def many(pyro):
+    """Many workspaces of one image: how long it takes to list them, and what each takes on disk."""
+    identities = []
+    try:
+        for number in range(MANY):
+            identities.append(pyro.create()[0])
+            if number % 10 == 9:
+                say(f"{number + 1} workspaces run")
+        samples = race(20, {"list": lambda: run([*pyro.base, "list"])})["list"]
+        sizes = [sum(path.lstat().st_blocks * 512 for path in pyro.directory(it).rglob("*")) for it in identities]
+    finally:
+        for identity in identities:
+            pyro.delete(identity)
+    return Row(f"list of {MANY} running workspaces", duration(seconds(samples)), "", "", f"≤ {LIST_GOAL_MS} ms",
+               f"each takes {statistics.median(sizes) / 2**20:.2f} MiB of disk (goal {DISK_GOAL_MIB})")
