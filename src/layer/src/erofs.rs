@@ -226,13 +226,14 @@ fn directory_size(tree: &Tree<'_>, id: NodeId) -> u64 {
 /// Makes a directory opaque, with the value `y`.
 const OPAQUE_NAME: &[u8] = b"trusted.overlay.opaque";
 
+/// Says that a directory may hold whiteouts: "copied from a layer below, nobody knows where".
+const ORIGIN_NAME: &[u8] = b"trusted.overlay.origin";
+
 /// A directory's attributes: its own, and what overlayfs is told by. (Of its own, none has such a name.)
 fn xattrs<'t>(node: &'t Node<'_>) -> impl Iterator<Item = &'t Xattr> {
     static OPAQUE: LazyLock<Xattr> =
         LazyLock::new(|| Xattr { name: OPAQUE_NAME.into(), value: (*b"y").into() });
-    // "Copied from a layer below, nobody knows where": such a directory may hold whiteouts.
-    static ORIGIN: LazyLock<Xattr> =
-        LazyLock::new(|| Xattr { name: (*b"trusted.overlay.origin").into(), value: [].into() });
+    static ORIGIN: LazyLock<Xattr> = LazyLock::new(|| Xattr { name: ORIGIN_NAME.into(), value: [].into() });
     let (opaque, whiteouts) = match &node.kind {
         NodeKind::Directory(directory) => (directory.opaque, directory.whiteouts),
         _ => (false, false),

@@ -185,10 +185,13 @@ impl<R: ReadAt> Index<R> {
             FileType::Directory => {
                 let before = xattrs.len();
                 xattrs.retain(|xattr| *xattr.name != *super::OPAQUE_NAME);
+                let opaque = xattrs.len() < before;
+                // What else overlayfs is told is no attribute of the directory.
+                xattrs.retain(|xattr| *xattr.name != *super::ORIGIN_NAME);
                 if raw.size > self.bytes {
                     return Err(damaged("directory size"));
                 }
-                InodeKind::Directory { opaque: xattrs.len() < before, names: data }
+                InodeKind::Directory { opaque, names: data }
             }
             FileType::Symlink => {
                 if raw.size > TARGET_MAX as u64 {

@@ -71,6 +71,9 @@ fn what_the_strict_reader_refuses_is_not_published() {
         two_files(writer).map_err(LayerError::from)
     });
     let error = error.unwrap_err().to_string();
-    assert_eq!(error, "tar member \"./pax\" at byte 0: its modification time is too large");
+    assert_eq!(
+        error,
+        "layer of the file: tar member \"./pax\" at byte 0: its modification time is too large"
+    );
     assert_eq!(home.visible(), before);
 }

@@ -10,7 +10,7 @@ use crate::catalog::{Environment, display_name, official};
 use pyro_oci::{
     ExportFormat, Image, ImageSummary, ImportError, LayerError, ManifestError, Prune, export, import,
 };
-use pyro_workspace::{Home, in_use, reap, records, snapshot};
+use pyro_workspace::{Home, in_use, reap, records, snapshot, snapshot::SnapshotError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -290,7 +290,10 @@ fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
     };
     let in_use = in_use(&home).map_err(|error| unknown(&error))?;
     if !args.dry_run {
-        snapshot::forget_orphans(&home).map_err(|error| unknown(&error))?;
+        snapshot::forget_orphans(&home).map_err(|error| match error {
+            SnapshotError::Store(error) => CliError::store(&error),
+            error => unknown(&error),
+        })?;
     }
     let what = Prune { all: args.all, dry_run: args.dry_run };
     let pruned = sweep.prune(what, &in_use).map_err(failed)?;

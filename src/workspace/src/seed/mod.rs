@@ -25,7 +25,7 @@ use cache::{Cache, Kept, Key};
 use checkout::Checkout;
 pub use git::GitError;
 pub use owner::Owner;
-use pyro_layer::{MergeError, WriteError};
+use pyro_layer::{MergeError, TarError, WriteError};
 use pyro_oci::{Digest, DiskError, Layer, LayerError};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -165,9 +165,12 @@ pub enum SeedError {
 /// What is wrong with an archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    /// It cannot be read, or is no tar.
+    /// It cannot be read.
     #[error(transparent)]
-    Layer(#[from] LayerError),
+    Layer(LayerError),
+    /// It is no tar, or not a safe one.
+    #[error(transparent)]
+    Tar(TarError),
     /// Its members contradict each other.
     #[error(transparent)]
     Merge(#[from] MergeError),
@@ -179,6 +182,16 @@ pub enum ArchiveError {
         /// Why not.
         why: &'static str,
     },
+}
+
+impl From<LayerError> for ArchiveError {
+    fn from(error: LayerError) -> Self {
+        match error {
+            // Which file it is, a user knows.
+            LayerError::Tar(_, error) => Self::Tar(error),
+            error => Self::Layer(error),
+        }
+    }
 }
 
 impl From<WriteError> for SeedError {
