@@ -49,7 +49,7 @@ fn with_machine(pyro: &Pyro, test: impl FnOnce(&Driven<'_>)) {
 impl Driven<'_> {
     /// Starts a shell script.
     fn begin(&self, script: &str) -> Session {
-        let argv = ["sh", "-c", script].map(|word| Bytes::from(word)).to_vec();
+        let argv = ["sh", "-c", script].map(Bytes::from).to_vec();
         self.running.exec(Exec { argv, ..Exec::default() }).unwrap()
     }
 
@@ -186,8 +186,7 @@ pub fn the_writable_layer_is_told_while_nobody_writes(pyro: &Pyro) {
         assert_eq!(layer["workspace"].kind, EntryKind::Directory { opaque: false });
         assert!(layer.values().all(|entry| entry.xattrs.is_empty()));
         // The same, for as long as it is frozen; a name more and it is another stamp.
-        let wanted =
-            ["workspace/count", "workspace/one", "workspace/pipe", "gone"].map(|path| Bytes::from(path));
+        let wanted = ["workspace/count", "workspace/one", "workspace/pipe", "gone"].map(Bytes::from);
         let mut last: Option<(Stamp, Vec<u8>)> = None;
         for _ in 0..3 {
             thread::sleep(Duration::from_millis(100));

@@ -279,7 +279,7 @@ mod tests {
                 bytes: 2,
                 layer: digest(2),
             }),
-            baseline: vec![digest(2)],
+            baseline: vec![digest(7)],
             layers: vec![digest(2), digest(3)],
             committed: vec![digest(4)],
             snapshots: vec![SnapshotRecord {
