@@ -67,7 +67,9 @@ def checkout(path, files, salt=""):
         file = path / f"d{number % 100:02}" / f"s{number % 1000 // 100}" / f"file{number}.txt"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{salt} line of file {number}\n" * 40)
-    git = ["git", "-C", path, "-c", "user.name=bench", "-c", "user.email=bench@localhost"]
+    # Nothing of it goes on in the background.
+    git = ["git", "-C", path, "-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "gc.auto=0",
+           "-c", "maintenance.auto=false"]
     run(["git", "init", "-q", path])
     run([*git, "add", "."])
     run([*git, "commit", "-q", "-m", "all"])
@@ -111,9 +113,11 @@ def create(bench, pyro):
 def opened(bench, pyro, tree):
     """How many regular files of `tree`, but for git's own, a create opens."""
     log = bench.directory / "strace.log"
-    command = ["strace", "-f", "-y", "-e", "trace=open,openat,openat2", "-o", log]
-    sample = run([*command, *pyro.base, "create", "--allow-host-compat", "--id-only", "--seed-path", tree, ENVIRONMENT])
-    pyro.delete(re.search(r"^ws_\w+$", sample.output, re.MULTILINE)[0])
+    command = ["strace", "-f", "-y", "-e", "trace=open,openat,openat2", "-o", log, *pyro.base, "create",
+               "--allow-host-compat", "--id-only", "--seed-path", tree, ENVIRONMENT]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as traced:
+        # It follows the supervisor too, which ends with the workspace.
+        pyro.delete(traced.stdout.readline().strip())
     paths = re.findall(r"= \d+<([^>]*)>", log.read_text(errors="replace"))
     log.unlink()
     ours = {path for path in paths if path.startswith(f"{tree}/") and not path.startswith(f"{tree}/.git/")}

@@ -190,7 +190,8 @@ struct Words {
 impl Words {
     fn read() -> Self {
         let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-        let mut words = line.split_whitespace();
+        // libkrun puts each of them into quotes, which only the kernel's own reader takes off.
+        let mut words = line.split_whitespace().map(|word| word.trim_matches('"'));
         let hostname = words.clone().find_map(|word| word.strip_prefix("pyro.hostname="));
         let looks = words.any(|word| word == "pyro.look");
         Self {
