@@ -88,6 +88,8 @@ fn sub(made: &Made<'_>, verb: &str, subverb: &str, words: &[&str]) -> Ran {
 
 pub fn a_seed_is_what_git_knows_and_says_so(pyro: &Pyro) {
     let (_directory, source) = checkout();
+    // What was written this moment could be written again unseen: it is not remembered.
+    std::thread::sleep(std::time::Duration::from_millis(100));
     let made = seeded(pyro, &source);
     let seed = &made.status()["workspace_seed"];
     assert_eq!(seed["mode"], "checkout");
