@@ -127,7 +127,8 @@ pub fn a_machine_for_looking_runs_nothing(pyro: &Pyro) {
 #[allow(dead_code, reason = "namespaces have a directory")]
 pub fn a_disk_is_exported_as_it_is(pyro: &Pyro) {
     use std::os::unix::fs::MetadataExt;
-    let made = Made::new(pyro, &[]);
+    // All of it is read.
+    let made = Made::new(pyro, &["--disk-mib", "128"]);
     made.sh("echo kept > file").ended(0);
     made.run("stop", &[]).ended(0);
     let directory = tempfile::tempdir().unwrap();
