@@ -12,10 +12,15 @@ mod pages;
 mod support;
 
 mod bad_input;
+/// What must hold on every kind of machine.
+#[path = "../both/mod.rs"]
+mod both;
 mod documented;
-mod files;
 mod host_compat;
 mod prune;
-mod workspace;
 mod workspace_crashes;
-mod workspace_disk;
+
+/// The program, and namespaces as its machines.
+fn pyro() -> support::Pyro {
+    support::Pyro::new(&["--allow-host-compat"], "host_compat")
+}

@@ -1,16 +1,13 @@
 //! What goes wrong with a real guest, and how it is told: what failed, why, and the console's last lines.
 
+use crate::pyro;
 use crate::support::machine::{Machine, Size};
-use crate::support::{ENVIRONMENT, Pyro, process};
+use crate::support::{ENVIRONMENT, process};
 use pyro_workspace::StartError;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-
-fn pyro() -> Pyro {
-    Pyro::new(&[], "guest_vsock")
-}
 
 /// A state directory of its own with everything that the shared one has, to be damaged.
 struct Copy {

@@ -1,14 +1,10 @@
 //! What a machine with a kernel and a disk of its own does when it runs out of something.
 
-use crate::support::Pyro;
+use crate::pyro;
 use crate::support::machine::{Machine, Size};
 use pyro_workspace::Status;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-
-fn pyro() -> Pyro {
-    Pyro::new(&[], "guest_vsock")
-}
 
 #[test]
 fn a_full_disk_is_an_error_that_the_machine_survives() {

@@ -5,10 +5,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// What must hold on every kind of machine.
+#[path = "../both/mod.rs"]
+mod both;
 mod failures;
-mod files;
 mod limits;
 mod microvm;
 mod user;
-mod workspace;
-mod workspace_disk;
+
+/// The program, and microVMs as its machines.
+fn pyro() -> support::Pyro {
+    support::Pyro::new(&[], "guest_vsock")
+}

@@ -1,10 +1,7 @@
-//! Disks of stopped workspaces, on namespaces of this host.
+//! The disk of a stopped workspace, and what became of the workspace.
 
-use crate::support::{Pyro, disks};
-
-fn pyro() -> Pyro {
-    Pyro::new(&["--allow-host-compat"], "host_compat")
-}
+use crate::pyro;
+use crate::support::disks;
 
 #[test]
 fn a_stopped_disk_is_listed_and_read() {
@@ -19,11 +16,6 @@ fn looking_changes_nothing() {
 #[test]
 fn a_machine_for_looking_runs_nothing() {
     disks::a_machine_for_looking_runs_nothing(&pyro());
-}
-
-#[test]
-fn a_directory_is_no_disk() {
-    disks::a_directory_is_no_disk(&pyro());
 }
 
 #[test]

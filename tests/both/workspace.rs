@@ -1,10 +1,7 @@
-//! Every case of a workspace, on namespaces of this host.
+//! The life of a workspace, and states of it that are kept.
 
-use crate::support::{Pyro, snapshots, workspaces};
-
-fn pyro() -> Pyro {
-    Pyro::new(&["--allow-host-compat"], "host_compat")
-}
+use crate::pyro;
+use crate::support::{snapshots, workspaces};
 
 #[test]
 fn a_workspace_lives_through_stops_and_ends_with_delete() {

@@ -1,10 +1,7 @@
-//! Every case of the files of a workspace, on real microVMs.
+//! What can be done with the files of a workspace.
 
-use crate::support::{Pyro, files};
-
-fn pyro() -> Pyro {
-    Pyro::new(&[], "guest_vsock")
-}
+use crate::pyro;
+use crate::support::files;
 
 #[test]
 fn a_seed_is_what_git_knows_and_says_so() {
