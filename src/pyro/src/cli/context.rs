@@ -3,9 +3,9 @@
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
-use super::signals::Signals;
+use super::signals::{Armed, Signals};
 use crate::config::{Config, project_file};
-use pyro_workspace::{Home, HomeError};
+use pyro_workspace::{Cancel, Home, HomeError, Until};
 use std::env;
 use std::path::PathBuf;
 
@@ -52,6 +52,27 @@ impl Context {
             error => CliError::new("home", error)
                 .hint("choose another state directory with --home DIR or PYRO_HOME"),
         })
+    }
+
+    /// While the first value lives, a terminating signal cancels instead of ending the process.
+    pub fn until_signal(&self, cancel: &Cancel) -> Armed {
+        let cancel = cancel.clone();
+        self.signals.arm(move || cancel.cancel())
+    }
+
+    /// Does something that a terminating signal ends.
+    ///
+    /// # Errors
+    /// What `work` says, unless that is the consequence of a signal.
+    pub fn interruptible<T>(
+        &self,
+        work: impl FnOnce(Until<'_>) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let cancel = Cancel::new()?;
+        let armed = self.until_signal(&cancel);
+        let done = work(Until { deadline: None, cancel: &cancel });
+        drop(armed);
+        done.map_err(|error| self.interrupted(error))
     }
 
     /// The same error, unless it is the consequence of a signal.

@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
-use super::run::{MachineArgs, until_signal};
+use super::run::MachineArgs;
 use super::start::{Start, environment, ephemeral, start_here};
 use pyro_workspace::{Cancel, Exec, Stream, Until, exit_code, variables};
 use serde::Serialize;
@@ -57,7 +57,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     };
 
     let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
+    let armed = context.until_signal(&cancel);
     let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
     let allow_host_compat = args.machine.allow_host_compat;
     let spec = ephemeral(resources, TTL.as_secs());

@@ -4,7 +4,6 @@ use super::context::Context;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
-use super::signals::Armed;
 use super::start::{Start, environment, ephemeral, start_here};
 use super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::terminal::window;
@@ -110,7 +109,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     let (image, held) = environment(context, &home, &name).map_err(failed)?;
     trace::reached("image found");
     let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
+    let armed = context.until_signal(&cancel);
     let until = Until { deadline: Some(started + Duration::from_secs(ttl)), cancel: &cancel };
 
     let allow_host_compat = args.machine.allow_host_compat;
@@ -180,12 +179,6 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
         ));
     }
     Ok(exit)
-}
-
-/// Until `cancel`, or a terminating signal, which then cancels instead of ending the process.
-pub fn until_signal(context: &Context, cancel: &Cancel) -> Armed {
-    let cancel = cancel.clone();
-    context.signals.arm(move || cancel.cancel())
 }
 
 /// Why a command has no result, with what the machine's end has to say.

@@ -2,7 +2,6 @@
 
 use super::Check;
 use crate::cli::context::Context;
-use crate::cli::run::until_signal;
 use pyro_machine::report::{Landlock, Reason};
 use pyro_workspace::{BOOT_MAX, Cancel, Home, StartError, Until, Verdict, probe};
 use std::time::Instant;
@@ -12,7 +11,7 @@ pub fn run(context: &Context, home: &Home) -> Vec<Check> {
     let Ok(cancel) = Cancel::new() else {
         return vec![Check::fail("boot", "no descriptors are left", "raise `ulimit -n`")];
     };
-    let armed = until_signal(context, &cancel);
+    let armed = context.until_signal(&cancel);
     let until = Until { deadline: Some(Instant::now() + BOOT_MAX), cancel: &cancel };
     let probed = probe(home, until);
     drop(armed);

@@ -3,14 +3,13 @@
 use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::super::run::{DISK_MIB, MachineArgs, until_signal};
+use super::super::run::{DISK_MIB, MachineArgs};
 use super::super::start::{Start, environment, start_kept, workspace_error};
 use super::seed::{note_skipped, seed};
 use super::view::View;
 use super::{label, ttl};
 use pyro_workspace::{
-    Cancel, CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Skipped, Until,
-    check_name,
+    CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Skipped, check_name,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -65,8 +64,6 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
         Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
     let (image, held) = environment(context, &home, &args.environment)?;
     let seeded = args.seed_path.map(|path| seed(&home, &image, &path)).transpose()?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
     let spec = CreateSpec {
         name: args.name,
         labels: args.label.into_iter().collect(),
@@ -78,10 +75,10 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
         ttl_seconds: args.ttl_seconds.or(context.config.defaults.ttl_seconds).unwrap_or(600),
     };
     let allow_host_compat = args.machine.allow_host_compat;
-    let until = Until { deadline: None, cancel: &cancel };
-    let started = start_kept(context, &home, held, &Start { image: &image, spec, until, allow_host_compat });
-    let directory = started.map_err(|error| context.interrupted(error))?.machine.directory;
-    drop(armed);
+    let started = context.interruptible(|until| {
+        start_kept(context, &home, held, &Start { image: &image, spec, until, allow_host_compat })
+    });
+    let directory = started?.machine.directory;
     if let Some(signal) = context.signals.caught() {
         // It came as the machine was ready: then nobody reads of it any more.
         let _ = pyro_workspace::delete(&directory);

@@ -3,7 +3,6 @@
 use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::super::run::until_signal;
 use super::super::start::{explain, workspace_error};
 use super::file::{LISTED_MAX, READ_DEFAULT, READ_MAX, line, value};
 use super::live::Report;
@@ -11,7 +10,7 @@ use super::snapshot::snapshot_error;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::agent::AgentError;
 use pyro_workspace::disk::{Disk, ExportError, ExportFormat, OpenError, RootPath, export};
-use pyro_workspace::{Cancel, Depth, FailureKind, LifecycleError, State, Until};
+use pyro_workspace::{Depth, FailureKind, LifecycleError, State, Until};
 use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -76,16 +75,12 @@ struct ExportArgs {
 
 /// Runs `pyro workspace disk`.
 pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, CliError> {
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let until = Until { deadline: None, cancel: &cancel };
-    let done = match &args.verb {
+    context.interruptible(|until| match &args.verb {
         Verb::List(args) => look(context, &args.workspace, until, |disk| list(context, args, disk, until)),
         Verb::Read(args) => look(context, &args.workspace, until, |disk| read(context, args, disk, until)),
         Verb::Export(args) => write(context, args, until),
-    };
-    drop(armed);
-    done.map(|()| Exit::Done).map_err(|error| context.interrupted(error))
+    })?;
+    Ok(Exit::Done)
 }
 
 /// Opens the disk of a workspace for as long as `work` takes.

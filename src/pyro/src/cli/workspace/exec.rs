@@ -3,7 +3,7 @@
 use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::super::run::{absolute, exit_of, not_run, until_signal};
+use super::super::run::{absolute, exit_of, not_run};
 use super::super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::super::terminal::window;
 use super::live::gone;
@@ -122,7 +122,7 @@ fn wait(
     let timeout = exec.timeout_ms;
     let mode = record.execution_mode.as_str();
     let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
+    let armed = context.until_signal(&cancel);
     let command = Command::start(directory, record.generation, exec).map_err(|error| match error {
         CommandError::Session(error) => lost(directory, &error),
         CommandError::Journal(_) => CliError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),

@@ -2,13 +2,12 @@
 
 use super::super::context::Context;
 use super::super::error::CliError;
-use super::super::run::until_signal;
 use super::super::start::workspace_error;
 use super::snapshot::snapshot_error;
 use super::{Addressed, lifecycle_error};
 use pyro_workspace::agent::AgentError;
 use pyro_workspace::live::{AccessError, BadPlace, ChangesError, Live, Place, WORKSPACE};
-use pyro_workspace::{Cancel, Directory, FailureKind, Overview, State, Until};
+use pyro_workspace::{Directory, FailureKind, Overview, State};
 use serde::Serialize;
 use std::ffi::OsStr;
 use std::fmt::Display;
@@ -45,15 +44,12 @@ pub fn on<T>(
     let began = Instant::now();
     let home = context.home()?;
     let directory = workspace.find(&home)?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let until = Until { deadline: None, cancel: &cancel };
-    let live = Live::open(&home, &directory, until).map_err(|error| lifecycle_error(&error))?;
-    let result = operation(&live);
-    drop(armed);
-    let result = result.map_err(|error| context.interrupted(error))?;
-    let (id, execution_mode) = (directory.id().to_string(), live.record().execution_mode.as_str());
-    Ok(Done { result, id, execution_mode, began })
+    context.interruptible(|until| {
+        let live = Live::open(&home, &directory, until).map_err(|error| lifecycle_error(&error))?;
+        let result = operation(&live)?;
+        let (id, execution_mode) = (directory.id().to_string(), live.record().execution_mode.as_str());
+        Ok(Done { result, id, execution_mode, began })
+    })
 }
 
 impl<T> Done<T> {

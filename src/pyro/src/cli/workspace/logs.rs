@@ -4,7 +4,6 @@ use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::output::Output;
-use super::super::run::until_signal;
 use super::super::start::workspace_error;
 use super::super::streams::Kept;
 use super::Addressed;
@@ -126,7 +125,7 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
         None => journal::list(&commands).map_err(unreadable)?,
     };
     let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
+    let armed = context.until_signal(&cancel);
     let mut views = Vec::new();
     for record in records {
         views.push(show(context, args.follow, &commands, record, &cancel)?);

@@ -3,10 +3,9 @@
 use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::super::run::until_signal;
 use super::super::start::explain;
 use super::{Addressed, lifecycle_error, status};
-use pyro_workspace::{Cancel, Directory, LifecycleError, State, Until, boot, claim, stop as stop_machine};
+use pyro_workspace::{Directory, LifecycleError, State, boot, claim, stop as stop_machine};
 use std::time::Instant;
 
 /// Starts the machine of a stopped workspace.
@@ -21,12 +20,8 @@ pub fn start(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
         other => other.map_err(|error| lifecycle_error(&error))?,
     };
     directory.touch();
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let booted = boot(&home, workspace, Until { deadline: None, cancel: &cancel });
-    drop(armed);
     // What it was made as it stays: a microVM's disk is none of namespaces.
-    booted.map_err(|error| context.interrupted(explain(&error, true)))?;
+    context.interruptible(|until| boot(&home, workspace, until).map_err(|error| explain(&error, true)))?;
     done(context, directory, "start", format_args!("duration_ms={}", clock.elapsed().as_millis()))
 }
 

@@ -4,14 +4,13 @@ use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
 use super::super::output::{bytes, table};
-use super::super::run::until_signal;
 use super::super::start::{explain, workspace_error};
 use super::view::{View, ago};
 use super::{Addressed, lifecycle_error};
 use jiff::Timestamp;
 use pyro_oci::Reference;
 use pyro_workspace::snapshot::{self, BASELINE, SnapshotError};
-use pyro_workspace::{Booted, Cancel, Name, Overview, ResetError, SnapshotRecord, Until};
+use pyro_workspace::{Booted, Name, Overview, ResetError, SnapshotRecord};
 use serde::Serialize;
 use serde_json::json;
 use std::time::Instant;
@@ -111,12 +110,10 @@ fn create(context: &Context, named: &Named) -> Result<Exit, CliError> {
     let (out, clock) = (context.out, Instant::now());
     let home = context.home()?;
     let directory = named.workspace.find(&home)?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let until = Until { deadline: None, cancel: &cancel };
-    let made = snapshot::create_snapshot(&home, &directory, &named.name, until);
-    drop(armed);
-    let made = made.map_err(|error| context.interrupted(snapshot_error(&error)))?;
+    let made = context.interruptible(|until| {
+        snapshot::create_snapshot(&home, &directory, &named.name, until)
+            .map_err(|error| snapshot_error(&error))
+    })?;
     let record = &made.snapshot;
     if out.is_json() {
         let snapshot = Shown::from(record);
@@ -169,12 +166,10 @@ pub fn reset(context: &Context, args: &ResetArgs) -> Result<Exit, CliError> {
     let clock = Instant::now();
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let until = Until { deadline: None, cancel: &cancel };
-    let booted = pyro_workspace::reset(&home, &directory, Some(&args.snapshot), until);
-    drop(armed);
-    let booted = booted.map_err(|error| context.interrupted(reset_error(&error)))?;
+    let booted = context.interruptible(|until| {
+        pyro_workspace::reset(&home, &directory, Some(&args.snapshot), until)
+            .map_err(|error| reset_error(&error))
+    })?;
     show(context, booted, "reset", format_args!("snapshot={}", args.snapshot), clock)
 }
 
@@ -183,12 +178,10 @@ pub fn fork(context: &Context, args: ForkArgs) -> Result<Exit, CliError> {
     let clock = Instant::now();
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let until = Until { deadline: None, cancel: &cancel };
-    let booted = pyro_workspace::fork(&home, &directory, args.snapshot.as_ref(), args.name, until);
-    drop(armed);
-    let booted = booted.map_err(|error| context.interrupted(reset_error(&error)))?;
+    let booted = context.interruptible(|until| {
+        pyro_workspace::fork(&home, &directory, args.snapshot.as_ref(), args.name, until)
+            .map_err(|error| reset_error(&error))
+    })?;
     show(context, booted, "fork", format_args!("of={}", directory.id()), clock)
 }
 
@@ -197,12 +190,9 @@ pub fn commit(context: &Context, args: &CommitArgs) -> Result<Exit, CliError> {
     let (out, clock) = (context.out, Instant::now());
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let until = Until { deadline: None, cancel: &cancel };
-    let image = snapshot::commit_image(&home, &directory, &args.tag, until);
-    drop(armed);
-    let image = image.map_err(|error| context.interrupted(snapshot_error(&error)))?;
+    let image = context.interruptible(|until| {
+        snapshot::commit_image(&home, &directory, &args.tag, until).map_err(|error| snapshot_error(&error))
+    })?;
     if out.is_json() {
         out.json(&json!({
             "workspace_id": directory.id().as_str(),

@@ -3,11 +3,10 @@
 use super::super::context::Context;
 use super::super::error::CliError;
 use super::super::exit::Exit;
-use super::super::run::until_signal;
 use super::super::start::workspace_error;
 use super::{Addressed, lifecycle_error};
+use pyro_workspace::Record;
 use pyro_workspace::summary::{CommandSummary, Summary, SummaryError, summary};
-use pyro_workspace::{Cancel, Record, Until};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -26,11 +25,8 @@ struct Report<'a> {
 pub fn run(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
     let home = context.home()?;
     let directory = args.find(&home)?;
-    let cancel = Cancel::new()?;
-    let armed = until_signal(context, &cancel);
-    let summed = summary(&home, &directory, Until { deadline: None, cancel: &cancel });
-    drop(armed);
-    let summed = summed.map_err(|error| context.interrupted(explained(&error)))?;
+    let summed = context
+        .interruptible(|until| summary(&home, &directory, until).map_err(|error| explained(&error)))?;
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let report = Report {
         workspace_id: record.id.as_str(),
