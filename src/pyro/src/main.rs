@@ -3,6 +3,8 @@
 mod catalog;
 mod cli;
 mod config;
+mod mcp;
+mod recipe;
 
 fn main() -> std::process::ExitCode {
     cli::run(std::env::args_os()).into()

@@ -8,7 +8,11 @@ mod documented;
 mod env;
 mod error;
 mod exit;
+mod host;
+mod mcp;
+mod mode;
 mod output;
+mod prepare;
 mod progress;
 mod run;
 mod signals;
@@ -61,6 +65,14 @@ enum Command {
     Env(env::EnvArgs),
     /// Workspaces: machines that stay, with files that can be looked at, changed, compared, taken out
     Workspace(workspace::WorkspaceArgs),
+    /// Serve the tools to a chat program
+    Mcp(mcp::McpArgs),
+    /// Chat programs: connect them, show and mend their configuration
+    Host(host::HostArgs),
+    /// Modes: which tools and which environment go together
+    Mode(mode::ModeArgs),
+    /// Warm this machine for the daily loop, and prove it
+    Prepare(prepare::PrepareArgs),
     /// Answer for a workspace while its machine runs; started by pyro itself
     #[command(hide = true)]
     Supervisor(workspace::SupervisorArgs),
@@ -104,6 +116,10 @@ fn dispatch(cli: Cli, out: Output) -> Result<Exit, CliError> {
         Command::Demo(args) => demo::run(&context(cli.global.home)?, &args),
         Command::Env(args) => env::run(&context(cli.global.home)?, args),
         Command::Workspace(args) => workspace::run(&context(cli.global.home)?, args),
+        Command::Mcp(args) => mcp::run(&context(cli.global.home)?, args),
+        Command::Host(args) => host::run(&context(cli.global.home)?, args),
+        Command::Mode(args) => mode::run(&context(cli.global.home)?, args),
+        Command::Prepare(args) => prepare::run(&context(cli.global.home)?, args),
         Command::Supervisor(args) => workspace::supervisor(&args),
         Command::Completion(args) => {
             let mut script = Vec::new();
