@@ -3,8 +3,14 @@
 mod catalog;
 mod cli;
 mod config;
+mod error;
+mod exit;
+mod explain;
 mod mcp;
 mod recipe;
+mod start;
+mod text;
+mod view;
 
 fn main() -> std::process::ExitCode {
     cli::run(std::env::args_os()).into()

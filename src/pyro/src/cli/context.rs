@@ -1,11 +1,12 @@
 //! What every command starts from: the state directory, the configuration, signals.
 
-use super::error::CliError;
-use super::exit::Exit;
 use super::output::Output;
 use super::signals::{Armed, Signals};
 use crate::config::{Config, project_file};
-use pyro_workspace::{Cancel, Home, HomeError, Until};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::open_home;
+use pyro_workspace::{Cancel, Home, Until};
 use std::env;
 use std::path::PathBuf;
 
@@ -25,20 +26,20 @@ impl Context {
     ///
     /// # Errors
     /// A broken configuration file, or no place for state.
-    pub fn new(out: Output, home: Option<PathBuf>) -> Result<Self, CliError> {
+    pub fn new(out: Output, home: Option<PathBuf>) -> Result<Self, UserError> {
         let user = directory("XDG_CONFIG_HOME", ".config").map(|base| base.join("pyro/config.toml"));
         let project = env::current_dir().ok().and_then(|here| project_file(&here));
         let config = Config::load(user.as_deref(), project.as_deref())
-            .map_err(|error| CliError::new("config", error).hint("mend or remove that file"))?;
+            .map_err(|error| UserError::new("config", error).hint("mend or remove that file"))?;
         let home = home
             .or_else(|| config.home.clone())
             .or_else(|| directory("XDG_DATA_HOME", ".local/share").map(|base| base.join("pyro")))
             .ok_or_else(|| {
-                CliError::new("home", "no place for state: neither HOME nor XDG_DATA_HOME is set")
+                UserError::new("home", "no place for state: neither HOME nor XDG_DATA_HOME is set")
                     .hint("set PYRO_HOME or type --home DIR")
             })?;
         let signals = Signals::install()
-            .map_err(|error| CliError::new("signals", format_args!("cannot handle signals: {error}")))?;
+            .map_err(|error| UserError::new("signals", format_args!("cannot handle signals: {error}")))?;
         Ok(Self { out, config, signals, home })
     }
 
@@ -46,12 +47,8 @@ impl Context {
     ///
     /// # Errors
     /// When it cannot be made or used.
-    pub fn home(&self) -> Result<Home, CliError> {
-        Home::open(&self.home).map_err(|error| match error {
-            HomeError::Store(error) => CliError::store(&error),
-            error => CliError::new("home", error)
-                .hint("choose another state directory with --home DIR or PYRO_HOME"),
-        })
+    pub fn home(&self) -> Result<Home, UserError> {
+        open_home(&self.home)
     }
 
     /// While the first value lives, a terminating signal cancels instead of ending the process.
@@ -66,8 +63,8 @@ impl Context {
     /// What `work` says, unless that is the consequence of a signal.
     pub fn interruptible<T>(
         &self,
-        work: impl FnOnce(Until<'_>) -> Result<T, CliError>,
-    ) -> Result<T, CliError> {
+        work: impl FnOnce(Until<'_>) -> Result<T, UserError>,
+    ) -> Result<T, UserError> {
         let cancel = Cancel::new()?;
         let armed = self.until_signal(&cancel);
         let done = work(Until { deadline: None, cancel: &cancel });
@@ -76,9 +73,9 @@ impl Context {
     }
 
     /// The same error, unless it is the consequence of a signal.
-    pub fn interrupted(&self, error: CliError) -> CliError {
+    pub fn interrupted(&self, error: UserError) -> UserError {
         match self.signals.caught() {
-            Some(signal) => CliError::new("interrupted", "interrupted").exit(Exit::Interrupted(signal)),
+            Some(signal) => UserError::new("interrupted", "interrupted").exit(Exit::Interrupted(signal)),
             None => error,
         }
     }

@@ -1,10 +1,11 @@
 //! `pyro demo`: create, start, exec, delete, each step shown with its time.
 
 use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
+use super::progress::Shown;
 use super::run::MachineArgs;
-use super::start::{Start, environment, ephemeral, start_here};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::start::{Start, environment, ephemeral, start_here};
 use pyro_workspace::{Cancel, Exec, Stream, Until, exit_code, variables};
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -42,11 +43,12 @@ struct Step {
 ///
 /// # Errors
 /// The first step that failed.
-pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let resources = args.machine.resources(context)?;
     let home = context.home()?;
-    let (image, held) = environment(context, &home, ENVIRONMENT)?;
+    let shown = Shown::new(out);
+    let (image, held) = environment(&context.config, &shown, &home, ENVIRONMENT)?;
     let mut steps = Vec::new();
     let mut step = |name, took: Duration| {
         let duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0;
@@ -61,7 +63,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
     let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
     let allow_host_compat = args.machine.allow_host_compat;
     let spec = ephemeral(resources, TTL.as_secs());
-    let started = start_here(context, &home, held, &Start { image: &image, spec, until, allow_host_compat })?;
+    let started = start_here(&shown, &home, held, &Start { image: &image, spec, until, allow_host_compat })?;
     step("create", started.created_in);
     step("start", started.booted_in);
     let running = started.machine;
@@ -75,7 +77,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
         ..Exec::default()
     };
     let mut output = Vec::new();
-    let session = running.exec(exec).map_err(|error| CliError::new("agent", error))?;
+    let session = running.exec(exec).map_err(|error| UserError::new("agent", error))?;
     let ended = session.wait(until, |stream, bytes| {
         match stream {
             Stream::Stdout => output.extend_from_slice(bytes),
@@ -83,18 +85,18 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, CliError> {
         }
         Ok(())
     });
-    let ended = ended.map_err(|error| CliError::new("exec", error))?;
+    let ended = ended.map_err(|error| UserError::new("exec", error))?;
     step("exec", clock.elapsed());
 
     let clock = Instant::now();
-    running.discard().map_err(|error| CliError::new("delete", error))?;
+    running.discard().map_err(|error| UserError::new("delete", error))?;
     drop(armed);
     step("delete", clock.elapsed());
 
     let exit_code = exit_code(&ended);
     let output = String::from_utf8_lossy(&output).into_owned();
     if exit_code != 0 {
-        return Err(CliError::new("exec", format_args!("git --version ended with status {exit_code}")));
+        return Err(UserError::new("exec", format_args!("git --version ended with status {exit_code}")));
     }
     let report = Report { environment: ENVIRONMENT, execution_mode, output, exit_code, steps };
     out.result(&report, || report.output.clone())?;

@@ -4,8 +4,8 @@ mod checks;
 mod probe;
 
 use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
+use crate::error::UserError;
+use crate::exit::Exit;
 use serde::Serialize;
 
 /// Arguments of `pyro doctor`.
@@ -91,11 +91,11 @@ struct Report {
 ///
 /// # Errors
 /// When the report cannot be written.
-pub fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let fixed = if args.fix { checks::fix(context) } else { Vec::new() };
     let mut report = Vec::new();
-    let mut show = |check: Check| -> Result<(), CliError> {
+    let mut show = |check: Check| -> Result<(), UserError> {
         // A line at a time: the boot takes its while, and a reader wants to know where it stands.
         if !out.is_json() {
             out.content(check.line().as_bytes())?;
@@ -132,7 +132,7 @@ pub fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, CliError> {
     finish(context, fixed, report)
 }
 
-fn finish(context: &Context, fixed: Vec<String>, checks: Vec<Check>) -> Result<Exit, CliError> {
+fn finish(context: &Context, fixed: Vec<String>, checks: Vec<Check>) -> Result<Exit, UserError> {
     let ok = checks.iter().all(|check| check.verdict != Verdict::Fail);
     if context.out.is_json() {
         let home = context.home_path().display().to_string();

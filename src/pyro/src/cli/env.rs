@@ -1,12 +1,13 @@
 //! `pyro env`: the environments that machines are made from.
 
 use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
-use super::output::{bytes, table};
 use super::progress::Shown;
-use super::start::{fetch, hold};
 use crate::catalog::{Environment, display_name, official};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::store_error;
+use crate::start::{fetch, hold};
+use crate::text::{bytes, table};
 use pyro_oci::{
     ExportFormat, Image, ImageSummary, ImportError, LayerError, ManifestError, Prune, export, import,
 };
@@ -111,7 +112,7 @@ impl From<Format> for ExportFormat {
 ///
 /// # Errors
 /// Whatever the store or a registry says.
-pub fn run(context: &Context, args: EnvArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: EnvArgs) -> Result<Exit, UserError> {
     match args.verb {
         Verb::List => list(context),
         Verb::Pull(named) => pull(context, &named),
@@ -155,13 +156,13 @@ impl Listed {
     }
 }
 
-fn list(context: &Context) -> Result<Exit, CliError> {
+fn list(context: &Context) -> Result<Exit, UserError> {
     let home = context.home()?;
     let _held = hold(&home)?;
-    let mut installed = home.store().list().map_err(|error| CliError::store(&error))?;
+    let mut installed = home.store().list().map_err(|error| store_error(&error))?;
     let mut listed = Vec::new();
     for entry in official() {
-        let environment = entry.environment().map_err(|error| CliError::new("environment", error))?;
+        let environment = entry.environment().map_err(|error| UserError::new("environment", error))?;
         let at = installed.iter().position(|image| image.reference == *environment.local());
         let image = at.map(|at| installed.remove(at));
         listed.push(Listed::new(entry.name.clone(), &entry.description, true, image.as_ref()));
@@ -179,15 +180,15 @@ fn list(context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn pull(context: &Context, named: &Named) -> Result<Exit, CliError> {
+fn pull(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let environment = parse(&named.environment)?;
     let home = context.home()?;
     let _held = hold(&home)?;
-    let image = fetch(context, &home, &environment)?;
+    let image = fetch(&context.config, &Shown::new(context.out), &home, &environment)?;
     installed(context, &image)
 }
 
-fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
+fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, UserError> {
     let environment = args.tag.as_deref().map(parse).transpose()?;
     let home = context.home()?;
     let _held = hold(&home)?;
@@ -195,8 +196,8 @@ fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, CliError> {
     let name = environment.as_ref().map(Environment::local);
     let imported = import(home.store(), &args.file, name, &shown);
     let image = imported.map_err(|error| match error {
-        ImportError::Store(error) => CliError::store(&error),
-        error => CliError::new("import", &error).hint(import_hint(&error)),
+        ImportError::Store(error) => store_error(&error),
+        error => UserError::new("import", &error).hint(import_hint(&error)),
     })?;
     installed(context, &image)
 }
@@ -224,7 +225,7 @@ fn import_hint(error: &ImportError) -> &'static str {
     }
 }
 
-fn installed(context: &Context, image: &Image) -> Result<Exit, CliError> {
+fn installed(context: &Context, image: &Image) -> Result<Exit, UserError> {
     context.out.result(&describe(image), || {
         let name = display_name(&image.reference);
         let plural = if image.layers.len() == 1 { "" } else { "s" };
@@ -233,7 +234,7 @@ fn installed(context: &Context, image: &Image) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn inspect(context: &Context, named: &Named) -> Result<Exit, CliError> {
+fn inspect(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let environment = parse(&named.environment)?;
     let home = context.home()?;
     // A killed `run` uses nothing any more.
@@ -261,11 +262,11 @@ fn users(context: &Context, home: &Home, image: &Image) -> Value {
     }
 }
 
-fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
+fn remove(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let environment = parse(&named.environment)?;
     let home = context.home()?;
     // Also one that is damaged.
-    if !home.store().remove(environment.local()).map_err(|error| CliError::store(&error))? {
+    if !home.store().remove(environment.local()).map_err(|error| store_error(&error))? {
         return Err(not_installed(&environment));
     }
     let name = environment.to_string();
@@ -275,23 +276,23 @@ fn remove(context: &Context, named: &Named) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
+fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, UserError> {
     let home = context.home()?;
-    let failed = |error| CliError::store(&error);
+    let failed = |error| store_error(&error);
     // A killed `run` needs nothing any more.
     reap(&home);
     // From here on nobody can start to use an image; only then is it known what is in use.
     let waiting = || context.out.note("waiting for other pyro commands that use the store");
     let sweep = home.store().sweep(waiting).map_err(failed)?;
     let unknown = |error: &dyn std::fmt::Display| {
-        CliError::new("workspace", error).hint(
+        UserError::new("workspace", error).hint(
             "nothing was removed, since what that workspace needs is unknown; mend its record, or remove its directory",
         )
     };
     let in_use = in_use(&home).map_err(|error| unknown(&error))?;
     if !args.dry_run {
         snapshot::forget_orphans(&home).map_err(|error| match error {
-            SnapshotError::Store(error) => CliError::store(&error),
+            SnapshotError::Store(error) => store_error(&error),
             error => unknown(&error),
         })?;
     }
@@ -309,14 +310,14 @@ fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn send(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
+fn send(context: &Context, args: &ExportArgs) -> Result<Exit, UserError> {
     let environment = parse(&args.named.environment)?;
     let home = context.home()?;
     let _held = hold(&home)?;
     let image = find(&home, &environment)?;
     let shown = Shown::new(context.out);
     export(home.store(), &image, &args.file, args.format.into(), &shown).map_err(|error| {
-        CliError::new("export", error).hint("choose a FILE that does not exist, on a disk with room")
+        UserError::new("export", error).hint("choose a FILE that does not exist, on a disk with room")
     })?;
     let file = args.file.display().to_string();
     context.out.result(&json!({ "exported": environment.to_string(), "file": file }), || {
@@ -325,22 +326,22 @@ fn send(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn parse(name: &str) -> Result<Environment, CliError> {
+fn parse(name: &str) -> Result<Environment, UserError> {
     Environment::parse(name)
-        .map_err(|error| CliError::usage(error).hint("pyro env list shows the official environments"))
+        .map_err(|error| UserError::usage(error).hint("pyro env list shows the official environments"))
 }
 
-fn find(home: &Home, environment: &Environment) -> Result<Image, CliError> {
-    let image = home.store().find(environment.local()).map_err(|error| CliError::store(&error))?;
+fn find(home: &Home, environment: &Environment) -> Result<Image, UserError> {
+    let image = home.store().find(environment.local()).map_err(|error| store_error(&error))?;
     image.ok_or_else(|| not_installed(environment))
 }
 
-fn not_installed(environment: &Environment) -> CliError {
+fn not_installed(environment: &Environment) -> UserError {
     let fetch = match environment.source().is_local() {
         true => String::new(),
         false => format!("; pyro env pull {environment} installs it"),
     };
-    CliError::new("not_installed", format_args!("{environment} is not installed"))
+    UserError::new("not_installed", format_args!("{environment} is not installed"))
         .hint(format!("pyro env list shows what is{fetch}"))
 }
 

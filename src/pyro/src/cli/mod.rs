@@ -6,8 +6,6 @@ mod doctor;
 #[cfg(test)]
 mod documented;
 mod env;
-mod error;
-mod exit;
 mod host;
 mod mcp;
 mod mode;
@@ -16,15 +14,14 @@ mod prepare;
 mod progress;
 mod run;
 mod signals;
-mod start;
 mod streams;
 mod terminal;
 mod workspace;
 
+use crate::error::UserError;
+use crate::exit::Exit;
 use clap::{CommandFactory, Parser, Subcommand};
 use context::Context;
-use error::CliError;
-use exit::Exit;
 use output::Output;
 use pyro_workspace::{Stage, trace};
 use std::ffi::OsString;
@@ -104,11 +101,11 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
     match dispatch(cli, out) {
         Ok(exit) => exit,
         Err(error) if error.code == "output_closed" => Exit::Done,
-        Err(error) => error.report(out),
+        Err(error) => out.error(&error),
     }
 }
 
-fn dispatch(cli: Cli, out: Output) -> Result<Exit, CliError> {
+fn dispatch(cli: Cli, out: Output) -> Result<Exit, UserError> {
     let context = |json_home: Option<PathBuf>| Context::new(out, json_home);
     match cli.command {
         Command::Run(args) => run::run(&context(cli.global.home)?, args),
@@ -139,7 +136,7 @@ fn refuse(args: &[OsString], error: &clap::Error) -> Exit {
         // What is wrong; after a blank line come tips and the usage, which the hint leads to.
         let message = text.trim().trim_start_matches("error: ").split("\n\n").next().unwrap_or_default();
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        return CliError::usage(message).hint(help_for(args)).report(Output::new(true));
+        return Output::new(true).error(&UserError::usage(message).hint(help_for(args)));
     }
     match error.print() {
         Ok(()) if error.use_stderr() => Exit::Usage,

@@ -1,14 +1,14 @@
 //! `pyro mode`.
 
 use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
+use crate::error::UserError;
+use crate::exit::Exit;
 
 /// Arguments of `pyro mode`.
 #[derive(Debug, clap::Args)]
 pub struct ModeArgs {}
 
 /// Runs `pyro mode`.
-pub fn run(_context: &Context, _args: ModeArgs) -> Result<Exit, CliError> {
-    Err(CliError::new("unsupported", "this is being built"))
+pub fn run(_context: &Context, _args: ModeArgs) -> Result<Exit, UserError> {
+    Err(UserError::new("unsupported", "this is being built"))
 }

@@ -1,6 +1,8 @@
 //! Progress of pulls and imports: bars on a terminal, plain lines elsewhere, nothing with `--json`.
 
-use super::output::{Output, bytes};
+use super::output::Output;
+use crate::start::Listener;
+use crate::text::bytes;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use pyro_oci::{Digest, Event, Progress};
 use std::collections::HashMap;
@@ -39,6 +41,12 @@ impl Shown {
             bars.add(bar)
         };
         Some(layers.entry(layer).or_insert_with(new).clone())
+    }
+}
+
+impl Listener for Shown {
+    fn note(&self, text: &dyn std::fmt::Display) {
+        self.line(text);
     }
 }
 

@@ -1,16 +1,18 @@
 //! `pyro run`: one command in a fresh machine, then everything is gone.
 
 use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
 use super::output::Output;
-use super::start::{Start, environment, ephemeral, start_here};
+use super::progress::Shown;
 use super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::terminal::window;
 use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::not_run;
+use crate::start::{Start, environment, ephemeral, start_here};
 use pyro_workspace::{
-    Cancel, Ended, Exec, Failure, FailureKind, Resources, Running, SessionError, Stream, Until, exit_code,
-    failure_code, trace, variables,
+    Cancel, Ended, Exec, Failure, Resources, Running, SessionError, Stream, Until, exit_code, trace,
+    variables,
 };
 use serde::Serialize;
 use std::io;
@@ -68,10 +70,10 @@ pub const DISK_MIB: u32 = 8192;
 
 impl MachineArgs {
     /// The resources of a machine: flags, then files, then the built-in defaults.
-    pub fn resources(&self, context: &Context) -> Result<Resources, CliError> {
+    pub fn resources(&self, context: &Context) -> Result<Resources, UserError> {
         if self.network {
             let text = "this version has no network in machines: commands run offline";
-            return Err(CliError::new("unsupported", text).exit(Exit::Usage).hint("leave --network out"));
+            return Err(UserError::new("unsupported", text).exit(Exit::Usage).hint("leave --network out"));
         }
         let defaults = &context.config.defaults;
         Ok(Resources {
@@ -95,18 +97,19 @@ struct Report<'a> {
 }
 
 /// Runs `pyro run`.
-pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let started = Instant::now();
     let resources = args.machine.resources(context)?;
     let defaults = &context.config.defaults;
     let timeout = Duration::from_secs(args.timeout_seconds.or(defaults.timeout_seconds).unwrap_or(30));
     let ttl = args.ttl_seconds.or(defaults.ttl_seconds).unwrap_or(600);
-    let failed = |error: CliError| error.exit(Exit::NotRun);
+    let failed = |error: UserError| error.exit(Exit::NotRun);
 
     let home = context.home().map_err(failed)?;
+    let shown = Shown::new(out);
     let name = args.environment;
-    let (image, held) = environment(context, &home, &name).map_err(failed)?;
+    let (image, held) = environment(&context.config, &shown, &home, &name).map_err(failed)?;
     trace::reached("image found");
     let cancel = Cancel::new()?;
     let armed = context.until_signal(&cancel);
@@ -114,7 +117,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 
     let allow_host_compat = args.machine.allow_host_compat;
     let spec = ephemeral(resources, ttl);
-    let machine = start_here(context, &home, held, &Start { image: &image, spec, until, allow_host_compat });
+    let machine = start_here(&shown, &home, held, &Start { image: &image, spec, until, allow_host_compat });
     let running = machine.map_err(|error| context.interrupted(failed(error)))?.machine;
     let mode = running.execution_mode().as_str();
 
@@ -148,7 +151,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
     };
     trace::reached("command ended");
     // Nothing in the machine is worth a word of goodbye: it is killed and its disk removed.
-    running.discard().map_err(|error| failed(CliError::new("cleanup", error)))?;
+    running.discard().map_err(|error| failed(UserError::new("cleanup", error)))?;
     drop(armed);
     trace::reached("all gone");
 
@@ -182,28 +185,17 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
 }
 
 /// Why a command has no result, with what the machine's end has to say.
-fn session_error(running: &Running, error: &SessionError) -> CliError {
+fn session_error(running: &Running, error: &SessionError) -> UserError {
     match error {
         SessionError::Lost(_) => {
-            CliError::new("machine_lost", format_args!("{error}: {}", running.last_words()))
+            UserError::new("machine_lost", format_args!("{error}: {}", running.last_words()))
                 .hint("pyro doctor")
         }
         SessionError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            CliError::new("output_closed", "the output was closed")
+            UserError::new("output_closed", "the output was closed")
         }
-        _ => CliError::new("agent", error).hint("pyro doctor"),
+        _ => UserError::new("agent", error).hint("pyro doctor"),
     }
-}
-
-/// The agent did not run the command.
-pub fn not_run(failure: &Failure) -> CliError {
-    let code = match failure.kind {
-        FailureKind::NotFound => "command_not_found",
-        FailureKind::NotExecutable => "command_not_executable",
-        FailureKind::Invalid => "invalid_command",
-        FailureKind::Internal => "agent",
-    };
-    CliError::new(code, &failure.message).exit(Exit::Command(failure_code(failure.kind)))
 }
 
 /// How a command that ended ends us.
@@ -212,13 +204,13 @@ pub const fn exit_of(ended: &Ended) -> Exit {
 }
 
 /// The agent did not run the command: its own exit status, and a note that says why.
-fn refused(out: Output, name: &str, mode: &str, failure: &Failure) -> Result<Exit, CliError> {
+fn refused(out: Output, name: &str, mode: &str, failure: &Failure) -> Result<Exit, UserError> {
     let error = not_run(failure);
     let exit = error.exit;
     if out.is_json() {
         return Err(error);
     }
-    error.report(out);
+    out.error(&error);
     out.note(format_args!("[run] environment={name} execution_mode={mode} exit_code={}", exit.code()));
     Ok(exit)
 }

@@ -1,9 +1,9 @@
 //! A command's streams: ours connected to it, and what `--json` keeps of its own.
 
-use super::error::CliError;
-use super::exit::Exit;
 use super::signals::Signals;
 use super::terminal::{RawTerminal, window};
+use crate::error::UserError;
+use crate::exit::Exit;
 use pyro_workspace::{Bytes, InputWriter, SessionError};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -44,8 +44,8 @@ pub fn connect(
     wanted: Wanted,
     signals: &Signals,
     writer: impl Fn() -> Result<InputWriter, SessionError>,
-) -> Result<Option<RawTerminal>, CliError> {
-    let unreachable = |error: SessionError| CliError::new("agent", error).exit(Exit::NotRun);
+) -> Result<Option<RawTerminal>, UserError> {
+    let unreachable = |error: SessionError| UserError::new("agent", error).exit(Exit::NotRun);
     let Wanted { interactive, tty } = wanted;
     if interactive {
         let input = writer().map_err(unreachable)?;

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::catalog::Environment;
 use crate::cli::context::Context;
-use crate::cli::output::bytes;
+use crate::text::bytes;
 use pyro_machine::firmware;
 use pyro_workspace::{Home, Verdict};
 use std::env;

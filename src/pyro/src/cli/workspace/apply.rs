@@ -1,13 +1,14 @@
 //! `pyro workspace apply`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::Addressed;
-use super::live::{changes_error, on};
-use super::patch::{Report, carry, misfit_error};
-use pyro_workspace::live::{ApplyError, Live, apply};
-use std::path::{Path, PathBuf};
+use super::live::on;
+use super::patch::{Report, carry};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::apply_error;
+use pyro_workspace::live::apply;
+use std::path::PathBuf;
 
 /// Arguments of `pyro workspace apply`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub struct ApplyArgs {
 }
 
 /// Applies what a workspace has changed to a directory of the host.
-pub fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, UserError> {
     let carry = carry(args.check);
     let done = on(context, &args.workspace, |live| {
         apply(live, &args.to, carry).map_err(|error| apply_error(live, &args.to, &error))
@@ -40,17 +41,4 @@ pub fn run(context: &Context, args: &ApplyArgs) -> Result<Exit, CliError> {
     }
     done.sum_up(context, "apply", report.sum());
     Ok(Exit::Done)
-}
-
-fn apply_error(live: &Live<'_>, to: &Path, error: &ApplyError) -> CliError {
-    let id = live.directory().id();
-    match error {
-        ApplyError::Changes(error) => changes_error(live, error),
-        ApplyError::LeftOut(_) | ApplyError::TooMuch => CliError::new("not_in_patch", error)
-            .hint(format!("pyro workspace export {id} PATH --output HOST_PATH takes any file")),
-        ApplyError::Misfit(misfit) => misfit_error(misfit)
-            .hint(format!("pyro workspace diff {id} | git -C {} apply --3way", to.display())),
-        ApplyError::Parse(_) => CliError::new("diff", error).hint("pyro doctor"),
-        ApplyError::Host(_) => CliError::new("host", error).hint("see that the directory is there and yours"),
-    }
 }

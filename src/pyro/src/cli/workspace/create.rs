@@ -1,13 +1,15 @@
 //! `pyro workspace create`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
+use super::super::progress::Shown;
 use super::super::run::{DISK_MIB, MachineArgs};
-use super::super::start::{Start, environment, start_kept, workspace_error};
-use super::seed::{note_skipped, seed};
-use super::view::View;
+use super::seed::note_skipped;
 use super::{label, ttl};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::workspace_error;
+use crate::start::{Start, environment, seed, start_kept};
+use crate::view::View;
 use pyro_workspace::{
     CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Skipped, check_name,
 };
@@ -52,17 +54,18 @@ struct Created<'a> {
 }
 
 /// Makes a workspace and starts its machine.
-pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let clock = Instant::now();
     let home = context.home()?;
+    let shown = Shown::new(out);
     if let Some(name) = &args.name {
         // Before something is pulled for nothing.
         check_name(&home, name).map_err(|error| workspace_error(&error))?;
     }
     let resources =
         Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
-    let (image, held) = environment(context, &home, &args.environment)?;
+    let (image, held) = environment(&context.config, &shown, &home, &args.environment)?;
     let seeded = args.seed_path.map(|path| seed(&home, &image, &path)).transpose()?;
     let spec = CreateSpec {
         name: args.name,
@@ -76,7 +79,7 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, CliError> {
     };
     let allow_host_compat = args.machine.allow_host_compat;
     let started = context.interruptible(|until| {
-        start_kept(context, &home, held, &Start { image: &image, spec, until, allow_host_compat })
+        start_kept(&shown, &home, held, &Start { image: &image, spec, until, allow_host_compat })
     });
     let directory = started?.machine.directory;
     if let Some(signal) = context.signals.caught() {

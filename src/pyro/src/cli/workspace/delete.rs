@@ -1,14 +1,15 @@
 //! `pyro workspace delete`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::{Addressed, lifecycle_error};
+use super::Addressed;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::lifecycle_error;
 use pyro_workspace::delete;
 use serde_json::json;
 
 /// Deletes a workspace.
-pub fn run(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &Addressed) -> Result<Exit, UserError> {
     let directory = args.find(&context.home()?)?;
     delete(&directory).map_err(|error| lifecycle_error(&error))?;
     if context.out.is_json() {

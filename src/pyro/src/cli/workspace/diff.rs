@@ -1,10 +1,11 @@
 //! `pyro workspace diff`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::Addressed;
-use super::live::{changes_error, on};
+use super::live::on;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::changes_error;
 use pyro_workspace::Name;
 use pyro_workspace::diff::{Change, Diff};
 use pyro_workspace::live::diff;
@@ -62,7 +63,7 @@ impl std::fmt::Display for Statistics {
 }
 
 /// Shows what a workspace has changed.
-pub fn run(context: &Context, args: &DiffArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &DiffArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let patch = !args.stat && !out.is_json();
     // Whoever pipes it into a program wants all of it or none.

@@ -1,16 +1,14 @@
 //! `pyro workspace disk`: the files of a stopped workspace.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::super::start::{explain, workspace_error};
+use super::Addressed;
 use super::file::{LISTED_MAX, READ_DEFAULT, READ_MAX, line, value};
 use super::live::Report;
-use super::snapshot::snapshot_error;
-use super::{Addressed, lifecycle_error};
-use pyro_workspace::agent::AgentError;
-use pyro_workspace::disk::{Disk, ExportError, ExportFormat, OpenError, RootPath, export};
-use pyro_workspace::{Depth, FailureKind, LifecycleError, State, Until};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{disk_error, disk_export_error, disk_open_error, workspace_error};
+use pyro_workspace::disk::{Disk, ExportFormat, RootPath, export};
+use pyro_workspace::{Depth, Until};
 use serde_json::json;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -74,7 +72,7 @@ struct ExportArgs {
 }
 
 /// Runs `pyro workspace disk`.
-pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, UserError> {
     context.interruptible(|until| match &args.verb {
         Verb::List(args) => look(context, &args.workspace, until, |disk| list(context, args, disk, until)),
         Verb::Read(args) => look(context, &args.workspace, until, |disk| read(context, args, disk, until)),
@@ -88,21 +86,18 @@ fn look(
     context: &Context,
     workspace: &Addressed,
     until: Until<'_>,
-    work: impl FnOnce(&Disk) -> Result<(), CliError>,
-) -> Result<(), CliError> {
+    work: impl FnOnce(&Disk) -> Result<(), UserError>,
+) -> Result<(), UserError> {
     let home = context.home()?;
     let directory = workspace.find(&home)?;
-    let disk = Disk::open(&home, &directory, until).map_err(|error| match &error {
-        OpenError::Lifecycle(error) => taken(error),
-        OpenError::Store(_) => CliError::new("store", error).hint("pyro doctor"),
-        OpenError::NotStarted(error) => explain(error, true),
-    })?;
+    let disk = Disk::open(&home, &directory, until).map_err(|error| disk_open_error(&error))?;
     work(&disk)
 }
 
-fn list(context: &Context, args: &ListArgs, disk: &Disk, until: Until<'_>) -> Result<(), CliError> {
+fn list(context: &Context, args: &ListArgs, disk: &Disk, until: Until<'_>) -> Result<(), UserError> {
     let depth = if args.recursive { Depth::All } else { Depth::Children };
-    let listing = disk.list(&args.path, depth, LISTED_MAX, until).map_err(|error| refused(disk, &error))?;
+    let listing =
+        disk.list(&args.path, depth, LISTED_MAX, until).map_err(|error| disk_error(disk, &error))?;
     context.out.result(&report(disk, &listing), || listing.entries.iter().map(line).collect())?;
     if listing.truncated && !context.out.is_json() {
         context.out.note(format_args!("note: there are more than {LISTED_MAX}; name a directory below"));
@@ -111,8 +106,8 @@ fn list(context: &Context, args: &ListArgs, disk: &Disk, until: Until<'_>) -> Re
     Ok(())
 }
 
-fn read(context: &Context, args: &ReadArgs, disk: &Disk, until: Until<'_>) -> Result<(), CliError> {
-    let content = disk.read(&args.path, args.max_bytes, until).map_err(|error| refused(disk, &error))?;
+fn read(context: &Context, args: &ReadArgs, disk: &Disk, until: Until<'_>) -> Result<(), UserError> {
+    let content = disk.read(&args.path, args.max_bytes, until).map_err(|error| disk_error(disk, &error))?;
     if context.out.is_json() {
         return Ok(context.out.json(&report(disk, value(&args.path, &content)))?);
     }
@@ -137,12 +132,12 @@ fn sum_up(context: &Context, disk: &Disk, verb: &str, facts: std::fmt::Arguments
     }
 }
 
-fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), CliError> {
+fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), UserError> {
     let clock = Instant::now();
     let (out, home) = (context.out, context.home()?);
     let directory = args.workspace.find(&home)?;
-    let exported =
-        export(&home, &directory, args.format, &args.output, until).map_err(|error| unmade(&error))?;
+    let exported = export(&home, &directory, args.format, &args.output, until)
+        .map_err(|error| disk_export_error(&error))?;
     let (id, format) = (directory.id(), args.format.as_str());
     if out.is_json() {
         let record = directory.record().map_err(|error| workspace_error(&error))?;
@@ -168,45 +163,6 @@ fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), C
     let (bytes, ms) = (exported.bytes, clock.elapsed().as_millis());
     out.note(format_args!("[workspace disk export] id={id} format={format} bytes={bytes} duration_ms={ms}"));
     Ok(())
-}
-
-/// It runs, or somebody works on it.
-fn taken(error: &LifecycleError) -> CliError {
-    match error {
-        LifecycleError::State { id, state: State::Started { .. } } => {
-            CliError::new("wrong_state", format_args!("{error}: its disk is in use"))
-                .hint(format!("pyro workspace stop {id}"))
-        }
-        error => lifecycle_error(error),
-    }
-}
-
-/// Its agent did not do it.
-fn refused(disk: &Disk, error: &AgentError) -> CliError {
-    match error {
-        AgentError::Failed(failure) if failure.kind == FailureKind::NotFound => {
-            CliError::new("no_such_file", error)
-                .hint(format!("pyro workspace disk list {}", disk.record().id))
-        }
-        AgentError::Failed(_) => {
-            CliError::new("refused", error).hint(format!("pyro workspace disk list {}", disk.record().id))
-        }
-        _ => CliError::new("agent", error).hint("pyro doctor"),
-    }
-}
-
-/// There is no such file now.
-fn unmade(error: &ExportError) -> CliError {
-    match error {
-        ExportError::Lifecycle(error) => taken(error),
-        ExportError::Snapshot(error) => snapshot_error(error),
-        ExportError::Exists(_) => CliError::new("exists", error).hint("choose another --output"),
-        ExportError::NoImage(id) => CliError::new("unsupported", error)
-            .hint(format!("pyro workspace disk export {id} --format tar --output FILE")),
-        ExportError::File { .. } => CliError::new("output", error).hint("choose another --output"),
-        ExportError::Store(_) | ExportError::Image(_) => CliError::new("store", error).hint("pyro doctor"),
-        ExportError::Cancelled => CliError::new("interrupted", error),
-    }
 }
 
 fn root_path() -> impl clap::builder::TypedValueParser<Value = RootPath> {

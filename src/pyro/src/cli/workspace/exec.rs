@@ -1,13 +1,13 @@
 //! `pyro workspace exec`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::super::run::{absolute, exit_of, not_run};
+use super::super::run::{absolute, exit_of};
 use super::super::streams::{Kept, Wanted, connect, milliseconds, words};
 use super::super::terminal::window;
-use super::live::gone;
-use super::{Addressed, lifecycle_error};
+use super::Addressed;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{gone, lifecycle_error, not_run};
 use pyro_workspace::{
     Cancel, Command, CommandError, Directory, Exec, Home, Record, SessionError, Stream, detach, image,
     running, variables,
@@ -55,8 +55,8 @@ struct Report<'a> {
 }
 
 /// Runs a command.
-pub fn run(context: &Context, args: ExecArgs) -> Result<Exit, CliError> {
-    let failed = |error: CliError| error.exit(Exit::NotRun);
+pub fn run(context: &Context, args: ExecArgs) -> Result<Exit, UserError> {
+    let failed = |error: UserError| error.exit(Exit::NotRun);
     let timeout = args.timeout_seconds.or(context.config.defaults.timeout_seconds).unwrap_or(30);
     let timeout = Duration::from_secs(timeout);
     let home = context.home().map_err(failed)?;
@@ -77,9 +77,9 @@ fn prepare(
     cwd: String,
     wanted: Wanted,
     timeout: Duration,
-) -> Result<Exec, CliError> {
+) -> Result<Exec, UserError> {
     let config =
-        image(home, record).map_err(|error| CliError::new("store", error).hint("pyro doctor"))?.config;
+        image(home, record).map_err(|error| UserError::new("store", error).hint("pyro doctor"))?.config;
     Ok(Exec {
         argv: words(command),
         env: variables(&config, &[], wanted.tty),
@@ -93,9 +93,9 @@ fn prepare(
 }
 
 /// Has the supervisor run it.
-fn send(context: &Context, directory: &Directory, exec: Exec) -> Result<Exit, CliError> {
+fn send(context: &Context, directory: &Directory, exec: Exec) -> Result<Exit, UserError> {
     let sequence = detach(directory, exec).map_err(|error| match lifecycle_error(&error) {
-        error @ CliError { exit: Exit::Command(_), .. } => error,
+        error @ UserError { exit: Exit::Command(_), .. } => error,
         error => error.exit(Exit::NotRun),
     })?;
     let id = directory.id().as_str();
@@ -116,7 +116,7 @@ fn wait(
     record: &Record,
     exec: Exec,
     wanted: Wanted,
-) -> Result<Exit, CliError> {
+) -> Result<Exit, UserError> {
     let out = context.out;
     let clock = Instant::now();
     let timeout = exec.timeout_ms;
@@ -125,7 +125,7 @@ fn wait(
     let armed = context.until_signal(&cancel);
     let command = Command::start(directory, record.generation, exec).map_err(|error| match error {
         CommandError::Session(error) => lost(directory, &error),
-        CommandError::Journal(_) => CliError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),
+        CommandError::Journal(_) => UserError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),
     })?;
     let sequence = command.sequence();
     let terminal = connect(wanted, &context.signals, || command.input())?;
@@ -154,7 +154,7 @@ fn wait(
     let ended = match ended {
         Ok(ended) => ended,
         Err(SessionError::Failed(failure)) if !out.is_json() => {
-            let exit = not_run(&failure).report(out);
+            let exit = out.error(&not_run(&failure));
             summary(exit);
             return Ok(exit);
         }
@@ -184,14 +184,14 @@ fn wait(
 }
 
 /// Why a command has no result, with what has become of its workspace.
-fn lost(directory: &Directory, error: &SessionError) -> CliError {
+fn lost(directory: &Directory, error: &SessionError) -> UserError {
     if let SessionError::Output(error) = error
         && error.kind() == io::ErrorKind::BrokenPipe
     {
-        return CliError::new("output_closed", "the output was closed");
+        return UserError::new("output_closed", "the output was closed");
     }
     match error {
         SessionError::Lost(_) | SessionError::Connect(_) => gone(directory, error).exit(Exit::NotRun),
-        _ => CliError::new("agent", error).exit(Exit::NotRun).hint("pyro doctor"),
+        _ => UserError::new("agent", error).exit(Exit::NotRun).hint("pyro doctor"),
     }
 }

@@ -1,12 +1,13 @@
 //! `pyro workspace export`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::Addressed;
-use super::live::{access_error, changes_error, on, place};
+use super::live::on;
 use super::seed::note_skipped;
-use pyro_workspace::live::{ExportError, Exported, Format, Live, export};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{export_error, place};
+use pyro_workspace::live::{Exported, Format, export};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ struct Report<'a> {
 }
 
 /// Exports files to this host.
-pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, UserError> {
     let place = place(&args.path)?;
     let format = match args.format {
         Form::Files => Format::Files,
@@ -68,22 +69,4 @@ pub fn run(context: &Context, args: &ExportArgs) -> Result<Exit, CliError> {
     }
     done.sum_up(context, "export", facts);
     Ok(Exit::Done)
-}
-
-fn export_error(live: &Live<'_>, error: &ExportError) -> CliError {
-    match error {
-        ExportError::Access(error) => access_error(live, error),
-        ExportError::Changes(error) => changes_error(live, error),
-        ExportError::Exists(_) | ExportError::Nameless(_) => {
-            CliError::new("output", error).hint("name a new path with --output")
-        }
-        ExportError::Host { .. } => {
-            CliError::new("output", error).hint("see that its directory is there, yours, and has room")
-        }
-        ExportError::Unfit { .. } => CliError::new("not_exportable", error)
-            .hint(format!("pyro workspace file list {}", live.directory().id())),
-        ExportError::Changing(_) => {
-            CliError::new("changing", error).hint("try again, or take --format files")
-        }
-    }
 }

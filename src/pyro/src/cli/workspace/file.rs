@@ -1,10 +1,11 @@
 //! `pyro workspace file`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::Addressed;
-use super::live::{access_error, on, place};
+use super::live::on;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{access_error, place};
 use pyro_workspace::Depth;
 use pyro_workspace::diff::FileKind;
 use pyro_workspace::live::{FileContent, FileEntry, list, read, write};
@@ -82,7 +83,7 @@ struct WriteArgs {
 }
 
 /// Runs `pyro workspace file`.
-pub fn run(context: &Context, args: FileArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: FileArgs) -> Result<Exit, UserError> {
     match args.verb {
         Verb::List(args) => run_list(context, &args),
         Verb::Read(args) => run_read(context, &args),
@@ -90,7 +91,7 @@ pub fn run(context: &Context, args: FileArgs) -> Result<Exit, CliError> {
     }
 }
 
-fn run_list(context: &Context, args: &ListArgs) -> Result<Exit, CliError> {
+fn run_list(context: &Context, args: &ListArgs) -> Result<Exit, UserError> {
     let place = place(&args.path)?;
     let depth = if args.recursive { Depth::All } else { Depth::Children };
     let done = on(context, &args.workspace, |live| {
@@ -120,7 +121,7 @@ pub(super) fn line(entry: &FileEntry) -> String {
     format!("{letter}{:04o} {size:>10}  {path}\n", entry.mode)
 }
 
-fn run_read(context: &Context, args: &ReadArgs) -> Result<Exit, CliError> {
+fn run_read(context: &Context, args: &ReadArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let place = place(&args.path)?;
     let done = on(context, &args.workspace, |live| {
@@ -162,13 +163,13 @@ fn text(content: &FileContent) -> (String, bool) {
     }
 }
 
-fn run_write(context: &Context, args: &WriteArgs) -> Result<Exit, CliError> {
+fn run_write(context: &Context, args: &WriteArgs) -> Result<Exit, UserError> {
     let place = place(&args.path)?;
     let source: Box<dyn Read> = match (&args.text, &args.text_file) {
         (Some(text), _) => Box::new(text.as_bytes()),
         (None, Some(path)) if path != Path::new("-") => {
             let file = File::open(path).map_err(|error| {
-                CliError::new("input", format_args!("{}: {error}", path.display()))
+                UserError::new("input", format_args!("{}: {error}", path.display()))
                     .hint("see that it can be read")
             })?;
             Box::new(file)

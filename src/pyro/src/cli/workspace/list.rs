@@ -1,15 +1,15 @@
 //! `pyro workspace list`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::super::start::workspace_error;
-use super::view::{self, View};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::workspace_error;
+use crate::view::{self, View};
 use pyro_workspace::{list, reap};
 use serde_json::json;
 
 /// Shows all workspaces.
-pub fn run(context: &Context) -> Result<Exit, CliError> {
+pub fn run(context: &Context) -> Result<Exit, UserError> {
     let home = context.home()?;
     reap(&home);
     let views: Vec<View> =

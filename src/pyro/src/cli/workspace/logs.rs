@@ -1,12 +1,12 @@
 //! `pyro workspace logs`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::super::output::Output;
-use super::super::start::workspace_error;
 use super::super::streams::Kept;
 use super::Addressed;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::workspace_error;
 use jiff::Timestamp;
 use pyro_workspace::journal::{self, CommandRecord, FollowError, Piece};
 use pyro_workspace::{Cancel, Stream, Until};
@@ -107,18 +107,18 @@ impl Shown {
 }
 
 /// Shows what was run.
-pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, UserError> {
     let directory = args.workspace.find(&context.home()?)?;
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let commands = directory.generation(record.generation).commands();
     let id = directory.id().as_str();
     let unreadable =
-        |error: io::Error| CliError::new("journal", format_args!("the journal cannot be read: {error}"));
+        |error: io::Error| UserError::new("journal", format_args!("the journal cannot be read: {error}"));
     let records = match args.sequence {
         Some(sequence) => match journal::load(&commands, sequence).map_err(unreadable)? {
             Some(record) => vec![record],
             None => {
-                return Err(CliError::new("not_found", format_args!("{id} has no command #{sequence}"))
+                return Err(UserError::new("not_found", format_args!("{id} has no command #{sequence}"))
                     .hint(format!("pyro workspace logs {id}")));
             }
         },
@@ -153,7 +153,7 @@ fn show(
     commands: &Path,
     record: CommandRecord,
     cancel: &Cancel,
-) -> Result<View, CliError> {
+) -> Result<View, UserError> {
     let out = context.out;
     let mut shown = Shown::new(out);
     if !out.is_json() {
@@ -166,11 +166,11 @@ fn show(
     };
     let record = followed.map_err(|error| match error {
         FollowError::Output(error) => error.into(),
-        FollowError::Cancelled => context.interrupted(CliError::new("interrupted", error)),
+        FollowError::Cancelled => context.interrupted(UserError::new("interrupted", error)),
         FollowError::Missing(_) => {
-            CliError::new("not_found", "the workspace was reset or deleted").hint("pyro workspace list")
+            UserError::new("not_found", "the workspace was reset or deleted").hint("pyro workspace list")
         }
-        _ => CliError::new("journal", error),
+        _ => UserError::new("journal", error),
     })?;
     if !out.is_json() {
         let exit_code =

@@ -20,13 +20,12 @@ mod summary;
 mod supervisor;
 mod sync;
 mod update;
-mod view;
 
 use super::context::Context;
-use super::error::CliError;
-use super::exit::Exit;
-use super::start::workspace_error;
-use pyro_workspace::{Directory, FindError, Home, LifecycleError, Name, find};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain;
+use pyro_workspace::{Directory, Home, Name};
 pub use supervisor::{SupervisorArgs, supervisor};
 
 /// Arguments of `pyro workspace`.
@@ -94,7 +93,7 @@ pub struct Addressed {
 ///
 /// # Errors
 /// With the next step.
-pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, UserError> {
     match args.verb {
         Verb::Create(args) => create::run(context, args),
         Verb::List => list::run(context),
@@ -122,32 +121,8 @@ pub fn run(context: &Context, args: WorkspaceArgs) -> Result<Exit, CliError> {
 
 impl Addressed {
     /// The workspace.
-    fn find(&self, home: &Home) -> Result<Directory, CliError> {
-        find(home, &self.workspace).map_err(|error| match error {
-            FindError::Missing { .. } | FindError::Ambiguous { .. } => {
-                CliError::new("not_found", error).hint("pyro workspace list")
-            }
-            FindError::Workspace(error) => workspace_error(&error),
-        })
-    }
-}
-
-/// Why nothing came of it, with the next step.
-fn lifecycle_error(error: &LifecycleError) -> CliError {
-    match error {
-        LifecycleError::Workspace(error) => workspace_error(error),
-        LifecycleError::State { id, state } => {
-            let hint = match state.as_str() {
-                "creating" => format!("wait until it is created: pyro workspace status {id}"),
-                "started" => format!("pyro workspace stop {id}"),
-                _ => format!("pyro workspace start {id}"),
-            };
-            CliError::new("wrong_state", error).hint(hint)
-        }
-        LifecycleError::Build(id) => CliError::new("other_version", error)
-            .hint(format!("pyro workspace stop {id} && pyro workspace start {id}")),
-        LifecycleError::NotRun(failure) => super::run::not_run(failure),
-        LifecycleError::Supervisor(_) => CliError::new("supervisor", error).hint("pyro workspace list"),
+    fn find(&self, home: &Home) -> Result<Directory, UserError> {
+        explain::find(home, &self.workspace)
     }
 }
 

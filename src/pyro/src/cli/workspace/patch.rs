@@ -1,12 +1,13 @@
 //! `pyro workspace patch`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::Addressed;
-use super::live::{access_error, on};
-use pyro_workspace::live::{Carry, Live, PatchError, Patched, patch};
-use pyro_workspace::patch::{Misfit, PATCH_MAX, display_path};
+use super::live::on;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::patch_error;
+use pyro_workspace::live::{Carry, Patched, patch};
+use pyro_workspace::patch::{PATCH_MAX, display_path};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Read};
@@ -84,7 +85,7 @@ pub const fn carry(check: bool) -> Carry {
 }
 
 /// Runs `pyro workspace patch`.
-pub fn run(context: &Context, args: PatchArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: PatchArgs) -> Result<Exit, UserError> {
     let Verb::Apply(args) = args.verb;
     let text = match (args.patch, &args.patch_file) {
         (Some(text), _) => text.into_bytes(),
@@ -101,7 +102,7 @@ pub fn run(context: &Context, args: PatchArgs) -> Result<Exit, CliError> {
 }
 
 /// All of a file, or of standard input, as long as it can be a patch.
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+fn read(path: &Path) -> Result<Vec<u8>, UserError> {
     let mut bytes = Vec::new();
     let limit = PATCH_MAX as u64 + 1;
     let read = if path == Path::new("-") {
@@ -110,30 +111,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
     read.map_err(|error| {
-        CliError::new("input", format_args!("{}: {error}", path.display())).hint("see that it can be read")
+        UserError::new("input", format_args!("{}: {error}", path.display())).hint("see that it can be read")
     })?;
     Ok(bytes)
-}
-
-fn patch_error(live: &Live<'_>, error: &PatchError) -> CliError {
-    match error {
-        PatchError::Parse(_) => CliError::new("bad_patch", error)
-            .hint("write it as `diff -u` or `git diff` does, with the right counts in its @@ lines"),
-        PatchError::Misfit(misfit) => {
-            let id = live.directory().id();
-            misfit_error(misfit).hint(match misfit.files.first() {
-                Some(file) => format!("pyro workspace file read {id} {}", file.path),
-                None => format!("pyro workspace file list {id}"),
-            })
-        }
-        PatchError::Long { .. } | PatchError::TooMuch => CliError::new("too_long", error)
-            .hint(format!("pyro workspace file write {} PATH --text-file F", live.directory().id())),
-        PatchError::Access(error) => access_error(live, error),
-    }
-}
-
-/// Why a patch does not fit, file by file.
-pub fn misfit_error(misfit: &Misfit) -> CliError {
-    let details = serde_json::to_value(&misfit.files).unwrap_or_default();
-    CliError { details: Some(details), ..CliError::new("patch_does_not_fit", misfit) }
 }

@@ -1,16 +1,16 @@
 //! `pyro workspace snapshot`, `reset`, `fork` and `commit`: states that are kept, and gone back to.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::super::output::{bytes, table};
-use super::super::start::{explain, workspace_error};
-use super::view::{View, ago};
-use super::{Addressed, lifecycle_error};
+use super::Addressed;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{reset_error, snapshot_error, workspace_error};
+use crate::text::{bytes, table};
+use crate::view::{View, ago};
 use jiff::Timestamp;
 use pyro_oci::Reference;
-use pyro_workspace::snapshot::{self, BASELINE, SnapshotError};
-use pyro_workspace::{Booted, Name, Overview, ResetError, SnapshotRecord};
+use pyro_workspace::snapshot::{self, BASELINE};
+use pyro_workspace::{Booted, Name, Overview, SnapshotRecord};
 use serde::Serialize;
 use serde_json::json;
 use std::time::Instant;
@@ -98,7 +98,7 @@ impl<'a> From<&'a SnapshotRecord> for Shown<'a> {
 }
 
 /// Keeps, lists and forgets states of a workspace.
-pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, UserError> {
     match &args.verb {
         Verb::Create(named) => create(context, named),
         Verb::List(workspace) => list(context, workspace),
@@ -106,7 +106,7 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, CliError> {
     }
 }
 
-fn create(context: &Context, named: &Named) -> Result<Exit, CliError> {
+fn create(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let (out, clock) = (context.out, Instant::now());
     let home = context.home()?;
     let directory = named.workspace.find(&home)?;
@@ -134,7 +134,7 @@ fn create(context: &Context, named: &Named) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn list(context: &Context, workspace: &Addressed) -> Result<Exit, CliError> {
+fn list(context: &Context, workspace: &Addressed) -> Result<Exit, UserError> {
     let directory = workspace.find(&context.home()?)?;
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let shown: Vec<Shown<'_>> = record.snapshots.iter().map(Shown::from).collect();
@@ -148,7 +148,7 @@ fn list(context: &Context, workspace: &Addressed) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn delete(context: &Context, named: &Named) -> Result<Exit, CliError> {
+fn delete(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let home = context.home()?;
     let directory = named.workspace.find(&home)?;
     snapshot::delete_snapshot(&home, &directory, &named.name).map_err(|error| snapshot_error(&error))?;
@@ -162,7 +162,7 @@ fn delete(context: &Context, named: &Named) -> Result<Exit, CliError> {
 }
 
 /// Goes back to a state.
-pub fn reset(context: &Context, args: &ResetArgs) -> Result<Exit, CliError> {
+pub fn reset(context: &Context, args: &ResetArgs) -> Result<Exit, UserError> {
     let clock = Instant::now();
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
@@ -174,7 +174,7 @@ pub fn reset(context: &Context, args: &ResetArgs) -> Result<Exit, CliError> {
 }
 
 /// Makes a workspace of a state of another.
-pub fn fork(context: &Context, args: ForkArgs) -> Result<Exit, CliError> {
+pub fn fork(context: &Context, args: ForkArgs) -> Result<Exit, UserError> {
     let clock = Instant::now();
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
@@ -186,7 +186,7 @@ pub fn fork(context: &Context, args: ForkArgs) -> Result<Exit, CliError> {
 }
 
 /// Makes an image of a workspace.
-pub fn commit(context: &Context, args: &CommitArgs) -> Result<Exit, CliError> {
+pub fn commit(context: &Context, args: &CommitArgs) -> Result<Exit, UserError> {
     let (out, clock) = (context.out, Instant::now());
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
@@ -219,7 +219,7 @@ fn show(
     verb: &str,
     what: impl std::fmt::Display,
     clock: Instant,
-) -> Result<Exit, CliError> {
+) -> Result<Exit, UserError> {
     let overview = Overview::of(booted.directory).map_err(|error| workspace_error(&error))?;
     let view = View::of(&overview);
     context.out.result(&view, || view.text())?;
@@ -232,36 +232,4 @@ fn show(
         ));
     }
     Ok(Exit::Done)
-}
-
-/// Why there is no such state, with the next step.
-pub fn snapshot_error(error: &SnapshotError) -> CliError {
-    match error {
-        SnapshotError::Lifecycle(error) => lifecycle_error(error),
-        SnapshotError::Workspace(error) => workspace_error(error),
-        SnapshotError::NotStarted(failed) => explain(failed, true),
-        SnapshotError::Taken { id, name } => CliError::new("name_taken", error)
-            .hint(format!("take another name, or: pyro workspace snapshot delete {id} {name}")),
-        SnapshotError::Reserved => CliError::usage(error).hint("take another name"),
-        SnapshotError::Missing { id, .. } => {
-            CliError::new("not_found", error).hint(format!("pyro workspace snapshot list {id}"))
-        }
-        SnapshotError::Reset(_) | SnapshotError::Moving(_) => {
-            CliError::new("changed", error).hint("try again")
-        }
-        SnapshotError::Agent(_) => CliError::new("agent", error).hint("pyro workspace list"),
-        SnapshotError::Layer(_) | SnapshotError::Store(_) | SnapshotError::Config(..) => {
-            CliError::new("store", error).hint("pyro doctor")
-        }
-        SnapshotError::Reference(_) => CliError::usage(error),
-    }
-}
-
-fn reset_error(error: &ResetError) -> CliError {
-    match error {
-        ResetError::Snapshot(error) => snapshot_error(error),
-        ResetError::Lifecycle(error) => lifecycle_error(error),
-        ResetError::Workspace(error) => workspace_error(error),
-        ResetError::NotStarted(failed) => explain(failed, true),
-    }
 }

@@ -1,12 +1,12 @@
 //! `pyro workspace summary`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::super::start::workspace_error;
-use super::{Addressed, lifecycle_error};
+use super::Addressed;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{summary_error, workspace_error};
 use pyro_workspace::Record;
-use pyro_workspace::summary::{CommandSummary, Summary, SummaryError, summary};
+use pyro_workspace::summary::{CommandSummary, Summary, summary};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -22,11 +22,11 @@ struct Report<'a> {
 }
 
 /// Sums up a workspace.
-pub fn run(context: &Context, args: &Addressed) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: &Addressed) -> Result<Exit, UserError> {
     let home = context.home()?;
     let directory = args.find(&home)?;
     let summed = context
-        .interruptible(|until| summary(&home, &directory, until).map_err(|error| explained(&error)))?;
+        .interruptible(|until| summary(&home, &directory, until).map_err(|error| summary_error(&error)))?;
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let report = Report {
         workspace_id: record.id.as_str(),
@@ -88,12 +88,4 @@ fn line(command: &CommandSummary) -> String {
     let words: String =
         command.command.join(" ").chars().map(|it| if it.is_control() { ' ' } else { it }).collect();
     format!("#{} {status}, {} ms: {words}", command.sequence, command.duration_ms)
-}
-
-fn explained(error: &SummaryError) -> CliError {
-    match error {
-        SummaryError::Workspace(error) => workspace_error(error),
-        SummaryError::Lifecycle(error) => lifecycle_error(error),
-        SummaryError::Changes(_) => CliError::new("diff", error).hint("pyro workspace list"),
-    }
 }

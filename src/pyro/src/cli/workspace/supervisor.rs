@@ -1,8 +1,8 @@
 //! `pyro supervisor`: started by pyro itself, for every workspace whose machine runs.
 
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::super::signals::Signals;
+use crate::error::UserError;
+use crate::exit::Exit;
 use pyro_workspace::{Cancel, WorkspaceId, supervise};
 use std::path::PathBuf;
 
@@ -17,12 +17,12 @@ pub struct SupervisorArgs {
 }
 
 /// Answers for a workspace while its machine runs. A terminating signal stops it.
-pub fn supervisor(args: &SupervisorArgs) -> Result<Exit, CliError> {
+pub fn supervisor(args: &SupervisorArgs) -> Result<Exit, UserError> {
     let signals = Signals::install()?;
     let cancel = Cancel::new()?;
     let stop = cancel.clone();
     let _armed = signals.arm(move || stop.cancel());
-    supervise(&args.home, &args.id, &cancel).map_err(|error| CliError::new("supervisor", error))?;
+    supervise(&args.home, &args.id, &cancel).map_err(|error| UserError::new("supervisor", error))?;
     Ok(Exit::Done)
 }
 

@@ -1,12 +1,13 @@
 //! `pyro workspace sync`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
 use super::Addressed;
-use super::live::{access_error, on, place};
-use super::seed::{note_skipped, seed_error};
-use pyro_workspace::live::{Live, PushError, push};
+use super::live::on;
+use super::seed::note_skipped;
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::{place, push_error, seed_error};
+use pyro_workspace::live::push;
 use pyro_workspace::{Seed, SeedFacts, Skipped};
 use serde::Serialize;
 use std::ffi::OsString;
@@ -47,7 +48,7 @@ struct Report<'a> {
 }
 
 /// Runs `pyro workspace sync`.
-pub fn run(context: &Context, args: SyncArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: SyncArgs) -> Result<Exit, UserError> {
     let Verb::Push(args) = args.verb;
     let dest = place(&args.dest)?;
     let done = on(context, &args.workspace, |live| {
@@ -63,12 +64,4 @@ pub fn run(context: &Context, args: SyncArgs) -> Result<Exit, CliError> {
     let SeedFacts { entries, bytes, .. } = pushed;
     done.sum_up(context, "sync push", format_args!("dest={dest} entries={entries} bytes={bytes}"));
     Ok(Exit::Done)
-}
-
-fn push_error(live: &Live<'_>, error: &PushError) -> CliError {
-    match error {
-        PushError::Access(error) => access_error(live, error),
-        PushError::Seed(error) => seed_error(error),
-        PushError::Layer(_) => CliError::new("store", error).hint("pyro doctor"),
-    }
 }

@@ -1,10 +1,10 @@
 //! `pyro workspace update`.
 
 use super::super::context::Context;
-use super::super::error::CliError;
-use super::super::exit::Exit;
-use super::super::start::workspace_error;
 use super::{Addressed, label, status, ttl};
+use crate::error::UserError;
+use crate::exit::Exit;
+use crate::explain::workspace_error;
 use pyro_workspace::{Name, Update, update};
 
 /// Arguments of `pyro workspace update`.
@@ -31,7 +31,7 @@ pub struct UpdateArgs {
 }
 
 /// Changes name, labels or time to live.
-pub fn run(context: &Context, args: UpdateArgs) -> Result<Exit, CliError> {
+pub fn run(context: &Context, args: UpdateArgs) -> Result<Exit, UserError> {
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
     let change = Update {

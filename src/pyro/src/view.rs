@@ -1,7 +1,7 @@
 //! How a workspace is shown.
 
-use super::super::output::{bytes, table};
 use crate::catalog::display_name;
+use crate::text::{bytes, table};
 use jiff::{SignedDuration, Timestamp};
 use pyro_workspace::{Overview, SeedFacts, SeedMode};
 use serde::Serialize;
