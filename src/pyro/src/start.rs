@@ -11,8 +11,16 @@ use pyro_workspace::{
 };
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Virtual processors of a machine unless something else is said.
+pub const VCPU_COUNT: u8 = 1;
+/// Memory of a machine unless something else is said, MiB.
+pub const MEM_MIB: u32 = 1024;
+/// Size of a writable disk unless something else is said, MiB. It is sparse.
+pub const DISK_MIB: u32 = 8192;
+/// Seconds without activity after which a workspace goes, unless something else is said.
+pub const TTL_SECONDS: u64 = 600;
 
 /// Who hears what a start does on its way.
 pub trait Listener: Progress {
@@ -104,12 +112,12 @@ pub fn fetch(
         .map_err(|error| pull_error(environment, &error))
 }
 
-/// The layer of what is at `path`. The caller holds the store.
+/// The layer of a seed. The caller holds the store.
 ///
 /// # Errors
 /// With the next step.
-pub fn seed(home: &Home, image: &Image, path: &Path) -> Result<Seeded, UserError> {
-    let seeded = Owner::of(home, image).and_then(|owner| Seed::of(path)?.layer(home, owner));
+pub fn seed(home: &Home, image: &Image, seed: &Seed) -> Result<Seeded, UserError> {
+    let seeded = Owner::of(home, image).and_then(|owner| seed.layer(home, owner));
     seeded.map_err(|error| seed_error(&error))
 }
 

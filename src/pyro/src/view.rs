@@ -3,7 +3,7 @@
 use crate::catalog::display_name;
 use crate::text::{bytes, table};
 use jiff::{SignedDuration, Timestamp};
-use pyro_workspace::{Overview, SeedFacts, SeedMode};
+use pyro_workspace::{Overview, Record, SeedFacts, SeedMode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -32,17 +32,26 @@ pub struct View {
     snapshots: Vec<String>,
 }
 
-/// What its files came from.
+/// What the files of a workspace came from.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Seed {
+pub enum Seed {
+    /// Files of the host, or of a repository.
     Facts(SeedFacts),
+    /// Nothing.
     Empty(Empty),
+}
+
+impl Seed {
+    /// Of a workspace.
+    pub fn of(record: &Record) -> Self {
+        record.seed.clone().map_or_else(|| Self::Empty(Empty::default()), Self::Facts)
+    }
 }
 
 /// No seed, in the same words.
 #[derive(Serialize)]
-struct Empty {
+pub struct Empty {
     mode: &'static str,
     origin_kind: &'static str,
     origin_ref: Option<String>,
@@ -78,7 +87,7 @@ impl View {
             last_activity: overview.last_activity,
             ttl_seconds: record.ttl_seconds,
             expires_at: overview.expires_at,
-            workspace_seed: record.seed.clone().map_or(Seed::Empty(Empty::default()), Seed::Facts),
+            workspace_seed: Seed::of(record),
             snapshots: record.snapshots.iter().map(|snapshot| snapshot.name.to_string()).collect(),
         }
     }

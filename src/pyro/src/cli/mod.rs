@@ -92,7 +92,10 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return refuse(&args, &error),
     };
-    start_log();
+    // The server has a log of its own.
+    if !matches!(cli.command, Command::Mcp(_)) {
+        start_log();
+    }
     if let Ok(place) = std::env::var("PYRO_FAILPOINT") {
         pyro_workspace::failpoint::arm(&place);
     }

@@ -9,7 +9,7 @@ use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::not_run;
-use crate::start::{Start, environment, ephemeral, start_here};
+use crate::start::{DISK_MIB, MEM_MIB, Start, TTL_SECONDS, VCPU_COUNT, environment, ephemeral, start_here};
 use pyro_workspace::{
     Cancel, Ended, Exec, Failure, Resources, Running, SessionError, Stream, Until, exit_code, trace,
     variables,
@@ -65,9 +65,6 @@ pub struct MachineArgs {
     pub allow_host_compat: bool,
 }
 
-/// Size of a writable disk unless something else is said, MiB. It is sparse.
-pub const DISK_MIB: u32 = 8192;
-
 impl MachineArgs {
     /// The resources of a machine: flags, then files, then the built-in defaults.
     pub fn resources(&self, context: &Context) -> Result<Resources, UserError> {
@@ -77,8 +74,8 @@ impl MachineArgs {
         }
         let defaults = &context.config.defaults;
         Ok(Resources {
-            vcpu_count: self.vcpu_count.or(defaults.vcpu_count).unwrap_or(1),
-            mem_mib: self.mem_mib.or(defaults.mem_mib).unwrap_or(1024),
+            vcpu_count: self.vcpu_count.or(defaults.vcpu_count).unwrap_or(VCPU_COUNT),
+            mem_mib: self.mem_mib.or(defaults.mem_mib).unwrap_or(MEM_MIB),
             disk_mib: DISK_MIB,
         })
     }
@@ -103,7 +100,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     let resources = args.machine.resources(context)?;
     let defaults = &context.config.defaults;
     let timeout = Duration::from_secs(args.timeout_seconds.or(defaults.timeout_seconds).unwrap_or(30));
-    let ttl = args.ttl_seconds.or(defaults.ttl_seconds).unwrap_or(600);
+    let ttl = args.ttl_seconds.or(defaults.ttl_seconds).unwrap_or(TTL_SECONDS);
     let failed = |error: UserError| error.exit(Exit::NotRun);
 
     let home = context.home().map_err(failed)?;

@@ -1,5 +1,7 @@
 //! What `pyro mcp serve` is told. `pyro host` takes the same and stores it.
 
+use clap::ValueEnum;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -45,4 +47,11 @@ pub enum Profile {
     WorkspaceCore,
     /// Every tool
     WorkspaceFull,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        out.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }

@@ -2,16 +2,17 @@
 
 use super::super::context::Context;
 use super::super::progress::Shown;
-use super::super::run::{DISK_MIB, MachineArgs};
+use super::super::run::MachineArgs;
 use super::seed::note_skipped;
 use super::{label, ttl};
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::workspace_error;
-use crate::start::{Start, environment, seed, start_kept};
+use crate::explain::{seed_error, workspace_error};
+use crate::start::{DISK_MIB, Start, TTL_SECONDS, environment, seed, start_kept};
 use crate::view::View;
 use pyro_workspace::{
-    CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Skipped, check_name,
+    CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Seed, Skipped,
+    check_name,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -66,7 +67,9 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, UserError> {
     let resources =
         Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
     let (image, held) = environment(&context.config, &shown, &home, &args.environment)?;
-    let seeded = args.seed_path.map(|path| seed(&home, &image, &path)).transpose()?;
+    let source =
+        args.seed_path.map(|path| Seed::of(&path).map_err(|error| seed_error(&error))).transpose()?;
+    let seeded = source.map(|source| seed(&home, &image, &source)).transpose()?;
     let spec = CreateSpec {
         name: args.name,
         labels: args.label.into_iter().collect(),
@@ -75,7 +78,7 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, UserError> {
         layers: seeded.iter().map(|seeded| seeded.layer.diff_id).collect(),
         seed: seeded.as_ref().map(|seeded| seeded.facts.clone()),
         ephemeral: false,
-        ttl_seconds: args.ttl_seconds.or(context.config.defaults.ttl_seconds).unwrap_or(600),
+        ttl_seconds: args.ttl_seconds.or(context.config.defaults.ttl_seconds).unwrap_or(TTL_SECONDS),
     };
     let allow_host_compat = args.machine.allow_host_compat;
     let started = context.interruptible(|until| {

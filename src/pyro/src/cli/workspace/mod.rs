@@ -127,13 +127,8 @@ impl Addressed {
 }
 
 fn label(text: &str) -> Result<(Name, String), String> {
-    /// Longest value of a label: it has to fit a line.
-    const VALUE_MAX: usize = 256;
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
-    if value.len() > VALUE_MAX || value.chars().any(char::is_control) {
-        return Err(format!("a label's value is one line of at most {VALUE_MAX} bytes"));
-    }
-    Ok((key.parse().map_err(|error: pyro_workspace::BadName| error.to_string())?, value.into()))
+    crate::label::label(key, value)
 }
 
 /// Accepted times to live: a second to a week.

@@ -1,0 +1,34 @@
+//! `workspace_delete`.
+
+use super::super::tool::{About, Answer, Call, Operation, Reach};
+use crate::error::UserError;
+use crate::explain::lifecycle_error;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::json;
+
+/// Arguments of `workspace_delete`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    workspace_id: String,
+}
+
+impl Operation for Delete {
+    const ABOUT: About = About {
+        name: "workspace_delete",
+        text: "End and delete a workspace with all that is in it. The host's files are untouched.",
+        reach: Reach::WorkspaceOnce,
+        output: Some(
+            r#"{"type":"object","properties":{"workspace_id":{"type":"string"},"deleted":{"type":"boolean"}},"required":["workspace_id","deleted"]}"#,
+        ),
+        example: r#"{"workspace_id":"ID"}"#,
+        up_front: false,
+    };
+
+    fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
+        let (_, directory) = call.find(&self.workspace_id)?;
+        pyro_workspace::delete(&directory).map_err(|error| lifecycle_error(&error))?;
+        Ok(Answer::Record(json!({ "workspace_id": directory.id().as_str(), "deleted": true })))
+    }
+}

@@ -1,0 +1,95 @@
+//! `workspace_exec`.
+
+use super::super::budget::Part;
+use super::super::tool::{About, Answer, Call, Operation, Reach, within};
+use super::output::{WAIT_SECONDS_MAX, Wanted, room};
+use crate::config::SECONDS_MAX;
+use crate::error::UserError;
+use crate::explain::{lifecycle_error, store_error};
+use pyro_workspace::{Bytes, detach, image, running, variables};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long a command may run where the call says nothing: long enough for a build, since nobody waits
+/// for it in front of a terminal.
+const TIMEOUT_SECONDS: u64 = 600;
+
+/// What tells programs that they write for a reader without a terminal.
+pub const QUIET: [(&str, &str); 5] =
+    [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat"), ("NO_COLOR", "1"), ("CI", "1")];
+
+/// Arguments of `workspace_exec`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    workspace_id: String,
+    /// Line for /bin/sh -c.
+    command: Option<String>,
+    /// Program and arguments instead.
+    argv: Option<Vec<String>>,
+    /// Default /workspace.
+    cwd: Option<String>,
+    /// Then it is killed; default 600.
+    timeout_seconds: Option<u64>,
+    /// Then the call returns; 0 to 45, default 45.
+    yield_seconds: Option<u64>,
+}
+
+impl Operation for Exec {
+    const ABOUT: About = About {
+        name: "workspace_exec",
+        text: "Run a shell command in a workspace: tests, builds, git, scripts. Returns exit code and output (8 KiB of it, beginning and end). After yield_seconds it returns `running` while the command goes on; workspace_logs waits for it.",
+        reach: Reach::Workspace,
+        output: None,
+        example: r#"{"workspace_id":"ID","command":"ls -la"}"#,
+        up_front: true,
+    };
+
+    fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
+        let defaults = &call.session.config.defaults;
+        let timeout = self.timeout_seconds.or(defaults.timeout_seconds).unwrap_or(TIMEOUT_SECONDS);
+        let timeout = within("timeout_seconds", timeout, 1..=SECONDS_MAX)?;
+        let wait = self.yield_seconds.unwrap_or(WAIT_SECONDS_MAX);
+        let wait = Duration::from_secs(within("yield_seconds", wait, 0..=WAIT_SECONDS_MAX)?);
+        let argv = words(self.command, self.argv)?;
+        let cwd = self.cwd.unwrap_or_else(|| "/workspace".into());
+        if !cwd.starts_with('/') {
+            return Err(UserError::usage(format_args!("cwd is {cwd:?}, but has to be an absolute path")));
+        }
+        let (home, directory) = call.find(&self.workspace_id)?;
+        let record = running(&directory).map_err(|error| lifecycle_error(&error))?;
+        let config = image(&home, &record).map_err(|error| store_error(&error))?.config;
+        let quiet = QUIET.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let exec = pyro_workspace::Exec {
+            argv,
+            env: variables(&config, &quiet, false),
+            cwd: cwd.into_bytes().into(),
+            create_cwd: true,
+            user: config.user,
+            stdin: false,
+            tty: None,
+            timeout_ms: Some(timeout * 1000),
+        };
+        // The supervisor hears it to its end: it goes on if this server, or whoever waits, does not.
+        let sequence = detach(&directory, exec).map_err(|error| lifecycle_error(&error))?;
+        let wanted =
+            Wanted { directory: &directory, sequence, cursor: 0, room: room(None)?, part: Part::Ends };
+        let text = wanted.after(call, wait)?;
+        directory.touch();
+        Ok(Answer::Text(text))
+    }
+}
+
+/// The words of a command: of a line for a shell, or as they are.
+///
+/// # Errors
+/// When there are none, or both.
+pub fn words(command: Option<String>, argv: Option<Vec<String>>) -> Result<Vec<Bytes>, UserError> {
+    let words = match (command, argv) {
+        (Some(line), None) => vec!["/bin/sh".into(), "-c".into(), line],
+        (None, Some(words)) if !words.is_empty() => words,
+        _ => return Err(UserError::usage("exactly one of command and argv is needed")),
+    };
+    Ok(words.into_iter().map(|word| word.into_bytes().into()).collect())
+}
