@@ -7,6 +7,7 @@ mod error;
 mod exit;
 mod explain;
 mod mcp;
+mod project;
 mod recipe;
 mod start;
 mod text;

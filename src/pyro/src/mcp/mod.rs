@@ -1,3 +1,6 @@
 //! The MCP server.
 
 pub mod args;
+mod known;
+
+pub use known::known_tool;
