@@ -121,8 +121,11 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, ConfigErro
         .map_err(|source| ConfigError::Malformed { path: path.into(), source: Box::new(source) })
 }
 
-/// A number that the flag would take, too.
-fn within<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<T>, D::Error>
+/// A number of a configuration file that the flag would take, too.
+///
+/// # Errors
+/// One that is out of range, or no number.
+pub fn within<'de, D, T, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: TryFrom<u64, Error: std::fmt::Display>,

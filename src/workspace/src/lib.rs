@@ -25,6 +25,7 @@ pub mod patch;
 mod program;
 mod reap;
 mod record;
+mod repository;
 mod reset;
 mod running;
 mod seed;
@@ -53,6 +54,7 @@ pub use pyro_protocol::{
 };
 pub use reap::{expiry, reap};
 pub use record::{ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SnapshotRecord, State};
+pub use repository::{Cloned, Repository, RepositoryError};
 pub use reset::{ResetError, fork, reset};
 pub use running::{BOOT_MAX, Cause, NotStarted, Probed, Running, StartError, probe};
 pub use seed::{

@@ -5,10 +5,12 @@ use super::signals::{Armed, Signals};
 use crate::config::{Config, project_file};
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::open_home;
+use crate::explain::{open_home, project_error};
+use crate::project::{self, Surroundings};
+use crate::recipe::{PROJECT_DIRECTORY, Places};
 use pyro_workspace::{Cancel, Home, Until};
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The surroundings of one command.
 pub struct Context {
@@ -80,8 +82,26 @@ impl Context {
         }
     }
 
+    /// Where recipes of modes are: the user's, and those of the project that `project_path` names, or that
+    /// the current directory is in.
+    ///
+    /// # Errors
+    /// When what is named is not there.
+    pub fn recipes(&self, project_path: Option<&Path>) -> Result<Places, UserError> {
+        let project = project::directory(project_path, &Surroundings::look())
+            .map_err(|error| project_error(&error))?
+            .map(|top| top.join(PROJECT_DIRECTORY));
+        Ok(Places { project, ..self.own_recipes() })
+    }
+
+    /// Where recipes of modes are, without those of a project.
+    pub fn own_recipes(&self) -> Places {
+        let user = directory("XDG_CONFIG_HOME", ".config").map(|base| base.join("pyro/recipes"));
+        Places { user, project: None }
+    }
+
     /// Path of the state directory, which may not be there yet.
-    pub fn home_path(&self) -> &std::path::Path {
+    pub fn home_path(&self) -> &Path {
         &self.home
     }
 }

@@ -2,6 +2,8 @@
 
 mod disk;
 mod live;
+mod project;
+mod recipe;
 mod snapshot;
 
 pub use disk::{disk_error, disk_export_error, disk_open_error};
@@ -9,6 +11,8 @@ pub use live::{
     access_error, apply_error, changes_error, export_error, gone, patch_error, place, push_error, seed_error,
     summary_error,
 };
+pub use project::project_error;
+pub use recipe::recipe_error;
 pub use snapshot::{reset_error, snapshot_error};
 
 use crate::catalog::Environment;

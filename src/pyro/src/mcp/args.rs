@@ -14,8 +14,10 @@ pub struct ServeArgs {
     /// Serve this set of tools [default: workspace-core]
     #[arg(long, value_enum)]
     pub profile: Option<Profile>,
-    /// Seed workspaces from this checkout or directory [default: the checkout that the host is in]
-    #[arg(long, env = "PYRO_PROJECT_PATH", value_name = "DIR", group = "source")]
+    /// Seed workspaces from this checkout or directory [default: PYRO_PROJECT_PATH, else the checkout that
+    /// the host is in]
+    // Not by clap, for which a variable would be at odds with the two flags below.
+    #[arg(long, value_name = "DIR", group = "source")]
     pub project_path: Option<PathBuf>,
     /// Seed workspaces from a clean clone of this repository
     #[arg(long, value_name = "URL", group = "source")]
@@ -27,7 +29,7 @@ pub struct ServeArgs {
     #[arg(long, group = "source")]
     pub no_project_source: bool,
     /// Environment where a call names none [default: the mode's]
-    #[arg(long, value_name = "ENV")]
+    #[arg(long, env = "PYRO_ENVIRONMENT", value_name = "ENV", hide_env_values = true)]
     pub environment: Option<String>,
     /// Where no microVM boots, use namespaces of this host's kernel instead
     #[arg(long)]

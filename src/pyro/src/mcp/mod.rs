@@ -7,6 +7,7 @@
 pub mod args;
 mod budget;
 mod error;
+mod known;
 mod log;
 mod narrow;
 mod progress;
@@ -16,7 +17,10 @@ mod serve;
 mod server;
 mod session;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod tool;
 mod tools;
 
+pub use known::known_tool;
 pub use serve::serve;

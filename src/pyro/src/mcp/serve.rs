@@ -3,10 +3,10 @@
 use super::args::ServeArgs;
 use super::log;
 use super::server::Server;
-use super::session::{Mode, Session};
+use super::session::Session;
 use crate::config::Config;
 use crate::error::UserError;
-use crate::project::Source;
+use crate::recipe::Found;
 use rmcp::ServiceExt;
 use rmcp::transport::io::stdio_pipes;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -40,8 +40,8 @@ const HTTP_PATH: &str = "/mcp";
 pub fn serve(
     home: PathBuf,
     config: Config,
-    args: &ServeArgs,
-    mode: Option<Mode>,
+    args: ServeArgs,
+    mode: Option<Found>,
     stop: &CancellationToken,
 ) -> Result<(), UserError> {
     if let Some(address) = args.http.filter(|address| !address.ip().is_loopback()) {
@@ -51,13 +51,15 @@ pub fn serve(
         .hint("pyro mcp serve --http 127.0.0.1:8080"));
     }
     log::start(&home);
-    let source = Source::find(args)?;
-    let session = Arc::new(Session::new(home, config, args, source, mode)?);
-    tracing::info!("serving {}; files of workspaces come from {}", session.what(), session.source);
+    let http_address = args.http;
+    let session = Arc::new(Session::new(home, config, args, mode));
+    let told = Arc::clone(&session);
+    // It may ask git, and nobody waits for that who only wants to see the tools.
+    std::thread::spawn(move || tracing::info!("serving {}; project source: {}", told.what(), told.source()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let server = Server::new(session, stop.child_token());
-        match args.http {
+        match http_address {
             None => stdio(server, stop).await,
             Some(address) => http(server, address, stop).await,
         }

@@ -5,6 +5,7 @@ use super::progress::{Phase, report};
 use super::resources;
 use super::session::{Offered, Session};
 use super::tool::{Answer, Call};
+use crate::recipe;
 use pyro_workspace::Cancel;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, GetPromptRequestParams,
@@ -15,7 +16,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::json;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +140,7 @@ impl ServerHandler for Server {
             .with_title("pyro workspaces")
             .with_description("Disposable microVM workspaces for coding agents");
         let instructions = match &self.session.mode {
-            Some(mode) => &mode.recipe.instructions,
+            Some(mode) => mode.recipe.instructions.trim(),
             None if self.session.tool("workspace_create").is_none() => INSTRUCTIONS_RUN,
             None => INSTRUCTIONS,
         };
@@ -183,8 +184,9 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         let task = PromptArgument::new("task").with_description("What is to be done").with_required(false);
-        let (name, about, _) = self.prompt();
-        Ok(ListPromptsResult::with_all_items(vec![Prompt::new(name, Some(about), Some(vec![task]))]))
+        let (name, prompt) = self.prompt();
+        let listed = Prompt::new(name, Some(&prompt.description), Some(vec![task]));
+        Ok(ListPromptsResult::with_all_items(vec![listed]))
     }
 
     async fn get_prompt(
@@ -192,14 +194,14 @@ impl ServerHandler for Server {
         request: GetPromptRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
-        let (name, about, text) = self.prompt();
+        let (name, prompt) = self.prompt();
         if request.name != name {
             let known = format!("there is no prompt {}; there is {name}", request.name);
             return Err(ErrorData::invalid_params(known, None));
         }
         let task = request.arguments.as_ref().and_then(|it| it.get("task")?.as_str()).unwrap_or_default();
-        let message = PromptMessage::new_text(Role::User, text.replace("{task}", task).trim_end());
-        Ok(GetPromptResult::new(vec![message]).with_description(about).into())
+        let message = PromptMessage::new_text(Role::User, prompt.fill(task).trim());
+        Ok(GetPromptResult::new(vec![message]).with_description(&prompt.description).into())
     }
 
     async fn list_resources(
@@ -243,11 +245,15 @@ impl ServerHandler for Server {
 }
 
 impl Server {
-    /// Name, description and text of the one prompt.
-    fn prompt(&self) -> (&str, &str, &str) {
+    /// The one prompt, and what it is called.
+    fn prompt(&self) -> (&str, &recipe::Prompt) {
+        static WITHOUT_MODE: LazyLock<recipe::Prompt> = LazyLock::new(|| recipe::Prompt {
+            description: "Do a task in a disposable workspace".into(),
+            text: PROMPT.into(),
+        });
         match &self.session.mode {
-            Some(mode) => (&mode.name, &mode.recipe.prompt.description, &mode.recipe.prompt.text),
-            None => ("workspace", "Do a task in a disposable workspace", PROMPT),
+            Some(mode) => (&mode.mode, &mode.recipe.prompt),
+            None => ("workspace", &WITHOUT_MODE),
         }
     }
 }

@@ -1,42 +1,28 @@
 //! What a server is told at its start, and which tools follow from it.
 
-use super::args::{Profile, ServeArgs};
+use super::args::ServeArgs;
 use super::error::refusal;
 use super::narrow::{Narrowing, narrow_arguments, narrow_schema};
 use super::tool::{Answer, Call, Tool};
 use super::tools;
 use crate::config::Config;
-use crate::error::UserError;
-use crate::project::Source;
-use crate::recipe::Recipe;
+use crate::project::{Source, Surroundings};
+use crate::recipe::{Found, environment};
 use rmcp::model::{JsonObject, MetaObject};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A server, as far as it knows anything between calls.
 pub struct Session {
     home: PathBuf,
     /// Defaults from files.
     pub config: Config,
-    /// Environment that the server was started with.
-    pub environment: Option<String>,
-    /// Whether namespaces will do where no microVM boots.
-    pub allow_host_compat: bool,
-    /// Where the files of workspaces come from, if a call does not say.
-    pub source: Source,
     /// The mode, if one was asked for.
-    pub mode: Option<Mode>,
-    profile: Profile,
+    pub mode: Option<Found>,
+    args: ServeArgs,
+    source: OnceLock<Source>,
     tools: Vec<Offered>,
-}
-
-/// A mode that is served.
-pub struct Mode {
-    /// What it is called.
-    pub name: String,
-    /// What its file says.
-    pub recipe: Recipe,
 }
 
 /// A tool that this server has.
@@ -48,27 +34,34 @@ pub struct Offered {
 
 impl Session {
     /// A server of these tools. Nothing is opened yet.
-    ///
-    /// # Errors
-    /// When the mode names tools or arguments that cannot be.
-    pub fn new(
-        home: PathBuf,
-        config: Config,
-        args: &ServeArgs,
-        source: Source,
-        mode: Option<Mode>,
-    ) -> Result<Self, UserError> {
-        let profile = args.profile.unwrap_or_default();
+    pub fn new(home: PathBuf, config: Config, args: ServeArgs, mode: Option<Found>) -> Self {
         let tools = match &mode {
             Some(mode) => of_mode(mode),
-            None => tools::of(profile)
+            None => tools::of(args.profile.unwrap_or_default())
                 .into_iter()
                 .map(|tool| Offered::new(tool, None, Narrowing::new()))
                 .collect(),
         };
-        let environment = args.environment.clone();
-        let allow_host_compat = args.allow_host_compat;
-        Ok(Self { home, config, environment, allow_host_compat, source, mode, profile, tools })
+        Self { home, config, mode, args, source: OnceLock::new(), tools }
+    }
+
+    /// A server of these tools alone.
+    #[cfg(test)]
+    pub fn with_tools(tools: Vec<Tool>) -> Self {
+        let args = ServeArgs { no_project_source: true, ..ServeArgs::default() };
+        let offer = |tool| Offered::new(tool, None, Narrowing::new());
+        let tools = tools.into_iter().map(offer).collect();
+        Self { tools, ..Self::new("/nonexistent/pyro".into(), Config::default(), args, None) }
+    }
+
+    /// Whether namespaces will do where no microVM boots.
+    pub const fn allow_host_compat(&self) -> bool {
+        self.args.allow_host_compat
+    }
+
+    /// Where the files of workspaces come from, if a call does not say; looked for once.
+    pub fn source(&self) -> &Source {
+        self.source.get_or_init(|| Source::find(&self.args, &Surroundings::look()))
     }
 
     /// Path of the state directory, which may not be there.
@@ -89,21 +82,20 @@ impl Session {
     /// What is served, in a few words.
     pub fn what(&self) -> String {
         match &self.mode {
-            Some(mode) => format!("mode {}", mode.name),
-            None => format!("profile {}", self.profile),
+            Some(mode) => format!("mode {}", mode.mode),
+            None => format!("profile {}", self.args.profile.unwrap_or_default()),
         }
     }
 
-    /// Environment of a workspace of which the call names none.
-    pub fn default_environment(&self) -> &str {
-        let of_mode = || self.mode.as_ref().and_then(|mode| mode.recipe.environment.as_deref());
-        let of_files = self.config.defaults.environment.as_deref();
-        self.environment.as_deref().or(of_files).or_else(of_mode).unwrap_or("debian:12")
+    /// Environment of a workspace, of which the call may name one.
+    pub fn environment<'a>(&'a self, named: Option<&'a str>) -> &'a str {
+        let mode = self.mode.as_ref().map(|mode| &mode.recipe);
+        environment(named, self.args.environment.as_deref(), &self.config.defaults, mode)
     }
 
     /// A path of the host as a call names it: relative ones are of the project.
     pub fn host_path(&self, text: &str) -> PathBuf {
-        match self.source.directory() {
+        match self.source().directory() {
             Some(directory) => directory.join(text),
             None => text.into(),
         }
@@ -121,7 +113,7 @@ impl Session {
     }
 }
 
-fn of_mode(mode: &Mode) -> Vec<Offered> {
+fn of_mode(mode: &Found) -> Vec<Offered> {
     let mut offered = Vec::new();
     for entry in &mode.recipe.tools {
         match tools::find(&entry.name) {
@@ -130,7 +122,7 @@ fn of_mode(mode: &Mode) -> Vec<Offered> {
                 offered.push(Offered::new(tool, text, entry.arguments.clone()));
             }
             None => {
-                tracing::warn!(mode = mode.name, tool = entry.name, "this version has no such tool: left out")
+                tracing::warn!(mode = mode.mode, tool = entry.name, "this version has no such tool: left out")
             }
         }
     }

@@ -93,6 +93,13 @@ pub enum GitError {
     },
 }
 
+/// Keeps variables from a command that would lead git elsewhere.
+pub(crate) fn forget_variables(command: &mut Command) {
+    for name in CLEARED {
+        command.env_remove(name);
+    }
+}
+
 /// git, in a directory.
 #[derive(Clone, Debug)]
 pub(super) struct Git {
@@ -122,9 +129,7 @@ impl Git {
     fn command(&self, arguments: &[&OsStr]) -> Command {
         let mut command = Command::new("git");
         command.current_dir(&self.directory).args(arguments);
-        for name in CLEARED {
-            command.env_remove(name);
-        }
+        forget_variables(&mut command);
         command.envs(SET.iter().copied());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.env("GIT_CONFIG_COUNT", self.settings.len().to_string());

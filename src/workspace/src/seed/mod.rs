@@ -24,6 +24,7 @@ use crate::home::Home;
 use cache::{Cache, Kept, Key};
 use checkout::Checkout;
 pub use git::GitError;
+pub(crate) use git::forget_variables as forget_git_variables;
 pub use owner::Owner;
 use pyro_layer::{MergeError, TarError, WriteError};
 use pyro_oci::{Digest, DiskError, Layer, LayerError};
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+pub(crate) use url::without_credentials;
 
 /// Where the files are in the layer, and so in the workspace.
 const PREFIX: &[u8] = b"workspace";
@@ -242,6 +244,15 @@ impl Seed {
     pub fn named_by(mut self, kind: OriginKind, reference: impl Into<String>) -> Self {
         self.origin = (kind, reference.into());
         self
+    }
+
+    /// Where the source is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match &self.kind {
+            Kind::Checkout(checkout) => checkout.directory(),
+            Kind::Directory(path) | Kind::Archive(path) => path,
+        }
     }
 
     /// How files are chosen.

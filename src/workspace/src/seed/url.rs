@@ -2,7 +2,7 @@
 
 /// The address without user names that may be tokens, passwords and queries. Nothing for a remote
 /// helper's own words (`ext::sh -c …`), which may hold anything.
-pub(super) fn without_credentials(url: &str) -> Option<String> {
+pub(crate) fn without_credentials(url: &str) -> Option<String> {
     if let Some((helper, rest)) = url.split_once("::")
         && !helper.contains(['/', ':', '@', '.'])
     {

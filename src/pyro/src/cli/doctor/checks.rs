@@ -3,6 +3,9 @@
 use super::Check;
 use crate::catalog::Environment;
 use crate::cli::context::Context;
+use crate::explain::project_error;
+use crate::mcp::args::ServeArgs;
+use crate::project::{Source, Surroundings};
 use crate::text::bytes;
 use pyro_machine::firmware;
 use pyro_workspace::{Home, Verdict};
@@ -153,14 +156,15 @@ fn disk_usage(path: &Path) -> u64 {
     data.blocks() * 512 + below
 }
 
-/// The checkout that a server started here would take.
+/// Where a server that is started here takes the files of its workspaces from.
 pub fn project_source() -> Check {
-    let Ok(here) = env::current_dir() else {
-        return Check::warn("project", "the current directory is gone", "cd to a directory that exists");
-    };
-    match here.ancestors().find(|directory| directory.join(".git").exists()) {
-        Some(top) => Check::pass("project", format!("the Git checkout {}", top.display())),
-        None => Check::pass("project", format!("{} is not in a Git checkout", here.display())),
+    let source = Source::find(&ServeArgs::default(), &Surroundings::look());
+    match &source {
+        Source::Unusable(error) => {
+            let error = project_error(error);
+            Check::warn("project", error.message, error.hint.unwrap_or_default())
+        }
+        _ => Check::pass("project", source.to_string()),
     }
 }
 

@@ -5,6 +5,7 @@ use super::record::{Full, is_cancelled, labels, name};
 use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use crate::error::UserError;
 use crate::explain::{seed_error, workspace_error};
+use crate::project::ProjectSeed;
 use crate::start::{DISK_MIB, MEM_MIB, Start, TTL_SECONDS, VCPU_COUNT, environment, seed, start_kept};
 use pyro_workspace::{
     CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Overview, Resources, Seed, Skipped, check_name,
@@ -66,14 +67,17 @@ impl Operation for Create {
             // Before something is pulled for nothing.
             check_name(&home, name).map_err(|error| workspace_error(&error))?;
         }
-        let wanted = self.environment.as_deref().unwrap_or(session.default_environment());
+        let wanted = session.environment(self.environment.as_deref());
         let (image, held) = environment(&session.config, call.phase, &home, wanted)?;
         call.phase.is("copying the project");
         let source = match &self.seed_path {
-            Some(path) => Some(Seed::of(&session.host_path(path)).map_err(|error| seed_error(&error))?),
-            None => session.source.seed()?,
+            Some(path) => {
+                let named = Seed::of(&session.host_path(path)).map_err(|error| seed_error(&error))?;
+                ProjectSeed::from(named).into()
+            }
+            None => session.source().seed(&home, call.until())?,
         };
-        let seeded = source.map(|source| seed(&home, &image, &source)).transpose()?;
+        let seeded = source.as_ref().map(|source| seed(&home, &image, &source.seed)).transpose()?;
         let spec = CreateSpec {
             name,
             labels,
@@ -85,7 +89,7 @@ impl Operation for Create {
             ttl_seconds,
         };
         call.phase.is("booting the machine");
-        let allow_host_compat = session.allow_host_compat;
+        let allow_host_compat = session.allow_host_compat();
         let request = Start { image: &image, spec, until: call.until(), allow_host_compat };
         let directory = start_kept(call.phase, &home, held, &request)?.machine.directory;
         if is_cancelled(call) {
@@ -94,9 +98,10 @@ impl Operation for Create {
             return Err(UserError::new("interrupted", "the call was cancelled"));
         }
         let overview = Overview::of(directory).map_err(|error| workspace_error(&error))?;
-        let note = seeded.is_none().then(|| {
-            "/workspace is empty: the server has no project; seed_path or workspace_sync_push brings files".into()
-        });
+        let note = match source {
+            Some(source) => source.note,
+            None => Some(format!("/workspace is empty: the project source is {}", session.source())),
+        };
         let skipped = skipped(seeded.map(|seeded| seeded.skipped).unwrap_or_default());
         Answer::record(&Created { workspace: Full::of(&overview), note, skipped })
     }

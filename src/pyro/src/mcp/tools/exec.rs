@@ -30,10 +30,20 @@ pub struct Exec {
     argv: Option<Vec<String>>,
     /// Default /workspace.
     cwd: Option<String>,
-    /// Then it is killed; default 600.
+    /// Then it is killed.
+    #[schemars(default = "timeout_default")]
     timeout_seconds: Option<u64>,
-    /// Then the call returns; 0 to 45, default 45.
+    /// Then the call returns; up to 45.
+    #[schemars(default = "yield_default")]
     yield_seconds: Option<u64>,
+}
+
+fn timeout_default() -> Option<u64> {
+    Some(TIMEOUT_SECONDS)
+}
+
+fn yield_default() -> Option<u64> {
+    Some(WAIT_SECONDS_MAX)
 }
 
 impl Operation for Exec {

@@ -29,8 +29,13 @@ pub struct Run {
     argv: Option<Vec<String>>,
     /// OCI image; has a default.
     environment: Option<String>,
-    /// Up to 45, default 30.
+    /// Up to 45.
+    #[schemars(default = "timeout_default")]
     timeout_seconds: Option<u64>,
+}
+
+fn timeout_default() -> Option<u64> {
+    Some(TIMEOUT_SECONDS)
 }
 
 impl Operation for Run {
@@ -49,7 +54,7 @@ impl Operation for Run {
         let argv = words(self.command, self.argv)?;
         let session = call.session;
         let home = call.home()?;
-        let name = self.environment.as_deref().unwrap_or(session.default_environment());
+        let name = session.environment(self.environment.as_deref());
         let (image, held) = environment(&session.config, call.phase, &home, name)?;
         let began = Instant::now();
         let until = Until { deadline: Some(began + TTL), ..call.until() };
@@ -61,7 +66,7 @@ impl Operation for Run {
         };
         let spec = ephemeral(resources, TTL.as_secs());
         call.phase.is("booting the machine");
-        let allow_host_compat = session.allow_host_compat;
+        let allow_host_compat = session.allow_host_compat();
         let request = Start { image: &image, spec, until, allow_host_compat };
         let machine = start_here(call.phase, &home, held, &request)?.machine;
         call.phase.is("running");
