@@ -13,6 +13,8 @@ mod project;
 mod tests;
 mod words;
 
+#[cfg(test)]
+pub use error::Problem;
 pub use error::RecipeError;
 pub use load::{Found, LoadError, PROJECT_DIRECTORY, Places, Source};
 
