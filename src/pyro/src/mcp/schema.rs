@@ -16,6 +16,7 @@ pub fn input_schema<T: JsonSchema>() -> JsonObject {
     normalize(&mut schema);
     match schema {
         Value::Object(mut object) => {
+            object.entry("properties").or_insert_with(|| Value::Object(JsonObject::new()));
             // What the whole is for, the tool's description says.
             object.remove("description");
             object

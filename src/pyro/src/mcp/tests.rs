@@ -63,14 +63,18 @@ fn the_core_is_exactly_these() {
 #[test]
 fn a_list_costs_little() {
     let tokens = tiktoken_rs::o200k_base().unwrap();
+    let mut over = Vec::new();
     for (what, session) in all() {
         let text = serde_json::to_string(&listed(&session)).unwrap();
         let count = tokens.encode_ordinary(&text).len();
         println!("{what}: {count} tokens, {} bytes, {} tools", text.len(), session.tools().len());
-        let bytes_max = if what == "workspace-full" { 24 << 10 } else { 12 << 10 };
-        assert!(text.len() <= bytes_max, "{what}: {} bytes", text.len());
-        assert!(count <= TOKENS_MAX || what == "workspace-full", "{what}: {count} tokens");
+        let is_full = what == "workspace-full";
+        let bytes_max = if is_full { 24 << 10 } else { 12 << 10 };
+        if text.len() > bytes_max || (count > TOKENS_MAX && !is_full) {
+            over.push(what);
+        }
     }
+    assert!(over.is_empty(), "{over:?}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ struct Created {
 impl Operation for Create {
     const ABOUT: About = About {
         name: "workspace_create",
-        text: "Create a workspace: a disposable, isolated Linux microVM sandbox with a copy of the user's project in /workspace, offline. Returns the workspace_id that the other tools take. It is deleted after ttl_seconds (600) without activity.",
+        text: "Create a workspace: a disposable, isolated Linux microVM sandbox, offline, with a copy of the user's project in /workspace. Returns the workspace_id that the other tools take. Deleted after ttl_seconds (600) without activity.",
         reach: Reach::Workspace,
         output: Some(super::record::WORKSPACE),
         example: r#"{"environment":"debian:12"}"#,

@@ -17,10 +17,10 @@ pub struct Delete {
 impl Operation for Delete {
     const ABOUT: About = About {
         name: "workspace_delete",
-        text: "End and delete a workspace with all that is in it. The host's files are untouched.",
+        text: "Delete a workspace and all that is in it; the host's files are untouched.",
         reach: Reach::WorkspaceOnce,
         output: Some(
-            r#"{"type":"object","properties":{"workspace_id":{"type":"string"},"deleted":{"type":"boolean"}},"required":["workspace_id","deleted"]}"#,
+            r#"{"type":"object","properties":{"deleted":{"type":"boolean"}},"required":["deleted"]}"#,
         ),
         example: r#"{"workspace_id":"ID"}"#,
         up_front: false,

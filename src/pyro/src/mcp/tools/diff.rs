@@ -30,7 +30,7 @@ pub struct Diff {
     snapshot: Option<String>,
     /// Byte of the patch to begin at.
     cursor: Option<u64>,
-    /// Up to 30720, default 8192.
+    /// Up to 30720.
     max_bytes: Option<usize>,
 }
 

@@ -76,7 +76,7 @@ pub struct Read {
     path: String,
     /// Byte to begin at.
     cursor: Option<usize>,
-    /// Up to 30720, default 8192.
+    /// Up to 30720.
     max_bytes: Option<usize>,
 }
 

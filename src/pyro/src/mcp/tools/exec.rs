@@ -49,7 +49,7 @@ fn yield_default() -> Option<u64> {
 impl Operation for Exec {
     const ABOUT: About = About {
         name: "workspace_exec",
-        text: "Run a shell command in a workspace: tests, builds, git, scripts. Returns exit code and output (8 KiB of it, beginning and end). After yield_seconds it returns `running` while the command goes on; workspace_logs waits for it.",
+        text: "Run a shell command in a workspace: tests, builds, git. Returns exit code and output, of long output beginning and end. After yield_seconds it returns `running`; the command goes on, and workspace_logs waits for it.",
         reach: Reach::Workspace,
         output: None,
         example: r#"{"workspace_id":"ID","command":"ls -la"}"#,

@@ -16,7 +16,7 @@ pub struct Export {
     workspace_id: String,
     /// Under /workspace; "." is all.
     path: String,
-    /// New path on the host.
+    /// Absolute host path.
     output: String,
     /// patch: what has changed there.
     format: Option<Format>,
@@ -34,7 +34,7 @@ enum Format {
 impl Operation for Export {
     const ABOUT: About = About {
         name: "workspace_export",
-        text: "Write files of a workspace, or what has changed in them as a patch, to a path of the host that does not exist yet.",
+        text: "Write files of a workspace, or what has changed in them as a patch, to a new path on the host.",
         reach: Reach::Host,
         output: Some(
             r#"{"type":"object","properties":{"output":{"type":"string"},"entries":{"type":"integer"},"bytes":{"type":"integer"}},"required":["output","entries","bytes"]}"#,

@@ -111,14 +111,14 @@ pub struct Read {
     path: String,
     /// Byte to begin at.
     cursor: Option<usize>,
-    /// Up to 30720, default 8192.
+    /// Up to 30720.
     max_bytes: Option<usize>,
 }
 
 impl Operation for Read {
     const ABOUT: About = About {
         name: "workspace_file_read",
-        text: "Read a text file under /workspace. Of a longer one, beginning and end; with cursor, a page from there.",
+        text: "Read a text file under /workspace; of a long one, beginning and end, or a page from cursor.",
         reach: Reach::Look,
         output: None,
         example: r#"{"workspace_id":"ID","path":"README.md"}"#,

@@ -23,7 +23,7 @@ impl Operation for List {
         text: "List the workspaces, the one used last first.",
         reach: Reach::Look,
         output: Some(
-            r#"{"type":"object","properties":{"workspaces":{"type":"array","items":{"type":"object"}}},"required":["workspaces"]}"#,
+            r#"{"type":"object","properties":{"workspaces":{"type":"array"}},"required":["workspaces"]}"#,
         ),
         example: "{}",
         up_front: false,

@@ -22,13 +22,13 @@ const COMMAND_MAX: usize = 120;
 #[serde(deny_unknown_fields)]
 pub struct Logs {
     workspace_id: String,
-    /// The command's number; without it, the commands are listed.
+    /// The command; without it, they are listed.
     sequence: Option<u64>,
     /// Byte of the output to begin at.
     cursor: Option<u64>,
     /// Wait for its end, up to 45.
     wait_seconds: Option<u64>,
-    /// Up to 30720, default 8192.
+    /// Up to 30720.
     max_bytes: Option<usize>,
 }
 
@@ -42,7 +42,7 @@ impl Logs {
 impl Operation for Logs {
     const ABOUT: About = About {
         name: "workspace_logs",
-        text: "Output of a command that workspace_exec started, also one that still runs or that another session began; or the list of commands.",
+        text: "Output of a command, also one that still runs or that an earlier session began; or the list of commands.",
         reach: Reach::Look,
         output: None,
         example: r#"{"workspace_id":"ID"}"#,

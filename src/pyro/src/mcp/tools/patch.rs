@@ -26,10 +26,10 @@ pub struct Apply {
 impl Operation for Apply {
     const ABOUT: About = About {
         name: "workspace_patch_apply",
-        text: "Edit files under /workspace by a unified diff: add, change, delete, rename. All of it or nothing; paths are relative to /workspace.",
+        text: "Edit files under /workspace by a unified diff: add, change, delete, rename. All or nothing; paths are relative to /workspace.",
         reach: Reach::Workspace,
         output: Some(
-            r#"{"type":"object","properties":{"applied":{"type":"boolean"},"files":{"type":"array","items":{"type":"object"}}},"required":["applied","files"]}"#,
+            r#"{"type":"object","properties":{"applied":{"type":"boolean"},"files":{"type":"array"}},"required":["applied"]}"#,
         ),
         example: r#"{"workspace_id":"ID","patch":"--- a/file\n+++ b/file\n@@ -1 +1 @@\n-old\n+new\n"}"#,
         up_front: true,

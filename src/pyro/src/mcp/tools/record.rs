@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Schema of a workspace's record: the parts that a caller goes on with.
-pub const WORKSPACE: &str = r#"{"type":"object","properties":{"workspace_id":{"type":"string"},"state":{"type":"string"}},"required":["workspace_id","state"]}"#;
+pub const WORKSPACE: &str = r#"{"type":"object","properties":{"workspace_id":{"type":"string"},"state":{"type":"string"}},"required":["workspace_id"]}"#;
 
 /// A workspace shortly before it expires is said to be so.
 const SOON_SECONDS: i64 = 60;

@@ -21,7 +21,7 @@ pub struct Reset {
 impl Operation for Reset {
     const ABOUT: About = About {
         name: "workspace_reset",
-        text: "Throw away all changes in a workspace and boot it again as it was created, or at a snapshot. Command history goes, too.",
+        text: "Throw away all changes and the command history of a workspace, and boot it as it was created.",
         reach: Reach::WorkspaceOnce,
         output: Some(WORKSPACE),
         example: r#"{"workspace_id":"ID"}"#,

@@ -33,10 +33,10 @@ impl Summary {
 impl Operation for Summary {
     const ABOUT: About = About {
         name: "workspace_summary",
-        text: "What was done since create or reset: commands with exit codes, changed files, snapshots, exports, outcome.",
+        text: "What was done since create or reset: commands, changed files, exports, outcome.",
         reach: Reach::Look,
         output: Some(
-            r#"{"type":"object","properties":{"workspace_id":{"type":"string"},"outcome":{"type":"string"}},"required":["workspace_id","outcome"]}"#,
+            r#"{"type":"object","properties":{"outcome":{"type":"string"}},"required":["outcome"]}"#,
         ),
         example: r#"{"workspace_id":"ID"}"#,
         up_front: false,

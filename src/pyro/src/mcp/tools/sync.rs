@@ -24,7 +24,7 @@ pub struct SyncPush {
 impl Operation for SyncPush {
     const ABOUT: About = About {
         name: "workspace_sync_push",
-        text: "Copy a checkout, directory or tar of the host into a workspace, all or nothing; files of the same name are replaced.",
+        text: "Copy a directory or tar of the host into a workspace; files of the same name are replaced.",
         reach: Reach::WorkspaceOnce,
         output: Some(
             r#"{"type":"object","properties":{"entries":{"type":"integer"},"bytes":{"type":"integer"}},"required":["entries","bytes"]}"#,

@@ -18,9 +18,8 @@ pub struct Update {
     workspace_id: String,
     /// "" removes it.
     name: Option<String>,
-    /// Set; others stay.
+    /// Set; "" removes one.
     labels: Option<BTreeMap<String, String>>,
-    clear_labels: Option<Vec<String>>,
     ttl_seconds: Option<u64>,
 }
 
@@ -37,17 +36,15 @@ impl Operation for Update {
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
         let ttl_seconds =
             self.ttl_seconds.map(|it| within("ttl_seconds", it, 1..=SECONDS_MAX)).transpose()?;
-        let clear_labels = self.clear_labels.unwrap_or_default();
+        let (cleared, set): (BTreeMap<_, _>, _) =
+            self.labels.unwrap_or_default().into_iter().partition(|(_, value)| value.is_empty());
         let change = Change {
             name: match self.name {
                 Some(text) if text.is_empty() => Some(None),
                 text => name(text)?.map(Some),
             },
-            labels: labels(self.labels)?,
-            clear_labels: clear_labels
-                .into_iter()
-                .map(|key| key.parse().map_err(UserError::usage))
-                .collect::<Result<_, _>>()?,
+            labels: labels(Some(set))?,
+            clear_labels: labels(Some(cleared))?.into_keys().collect(),
             ttl_seconds,
         };
         let (home, directory) = call.find(&self.workspace_id)?;
