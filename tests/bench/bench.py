@@ -13,6 +13,7 @@ from pathlib import Path
 
 import guests
 import imports
+import server
 import sizes
 import starts
 import table
@@ -20,7 +21,7 @@ import workspaces
 from measure import run, say
 
 ROWS = {"import": imports.rows, "run": starts.namespaces, "start": starts.microvm, "workspace": workspaces.rows,
-        "guest": guests.rows, "size": sizes.rows}
+        "mcp": server.rows, "guest": guests.rows, "size": sizes.rows}
 
 
 class Bench:

@@ -17,6 +17,7 @@ mod bad_input;
 mod both;
 mod documented;
 mod host_compat;
+mod mcp;
 mod prune;
 mod workspace_crashes;
 

@@ -56,7 +56,10 @@ pub fn serve(
     let told = Arc::clone(&session);
     // It may ask git, and nobody waits for that who only wants to see the tools.
     std::thread::spawn(move || tracing::info!("serving {}; project source: {}", told.what(), told.source()));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| UserError::new("runtime", error))?;
     let served = runtime.block_on(async {
         let server = Server::new(session, stop.child_token());
         match http_address {
@@ -89,8 +92,8 @@ async fn http(server: Server, address: SocketAddr, stop: &CancellationToken) -> 
     let listener = TcpListener::bind(address).await.map_err(|error| {
         UserError::new("http", format_args!("{address}: {error}")).hint("choose another port")
     })?;
-    let address = listener.local_addr()?;
-    tracing::info!("listening at http://{address}{HTTP_PATH}");
+    let listening = listener.local_addr().unwrap_or(address);
+    tracing::info!("listening at http://{listening}{HTTP_PATH}");
     // Pages of other origins, and names that lead here by a trick, are refused.
     let config = StreamableHttpServerConfig::default()
         .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"])
@@ -99,7 +102,7 @@ async fn http(server: Server, address: SocketAddr, stop: &CancellationToken) -> 
     let service = StreamableHttpService::new(move || Ok(server.clone()), sessions, config);
     let router = axum::Router::new().route_service(HTTP_PATH, service);
     tokio::select! {
-        served = async { axum::serve(listener, router).await } => Ok(served?),
+        served = async { axum::serve(listener, router).await } => served.map_err(|error| UserError::new("http", error)),
         () = stop.cancelled() => Ok(()),
     }
 }

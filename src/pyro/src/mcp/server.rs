@@ -213,7 +213,7 @@ impl ServerHandler for Server {
             Ok(Ok(resources)) => Ok(ListResourcesResult::with_all_items(resources)),
             // A client that shows them shows none; a call of a tool says why.
             Ok(Err(error)) => {
-                tracing::warn!(message = error.message, "workspaces cannot be listed");
+                tracing::warn!(why = error.message, "workspaces cannot be listed");
                 Ok(ListResourcesResult::default())
             }
             Err(stopped) => Err(ErrorData::internal_error(stopped.text("resources/list"), None)),

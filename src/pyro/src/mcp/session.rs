@@ -107,7 +107,7 @@ impl Session {
         let done =
             narrow_arguments(&mut arguments, &tool.narrowing).and_then(|()| tool.tool.run(call, arguments));
         done.map_err(|error| {
-            tracing::info!(tool = tool.name(), code = error.code, message = %error.message, "failed");
+            tracing::info!(tool = tool.name(), code = error.code, why = error.message, "a call failed");
             refusal(self, tool, &asked, &error)
         })
     }
