@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long calls may take to answer after there is nothing more to read: what a client that closes its
 /// end at once has asked is answered, if it is quick.
-const LAST_ANSWERS: Duration = Duration::from_millis(50);
+const LAST_ANSWERS: Duration = Duration::from_millis(30);
 
 /// How long calls that were cancelled may take to clean up behind them. What is left then, the next
 /// command removes.
