@@ -1,5 +1,6 @@
 //! What a recipe may say, and what a project's may not.
 
+use super::error::Problem;
 use super::*;
 use serde_json::json;
 use std::fs;
@@ -74,7 +75,7 @@ fn a_recipe_says_what_its_file_says() {
     assert_eq!(names, ["workspace_exec", "shell_open"]);
     let arguments = &recipe.tools[0].arguments;
     assert_eq!((arguments["timeout_seconds"].maximum, arguments["cwd"].hidden), (Some(60), true));
-    assert_eq!(recipe.prompt.fill(" fix {task} "), "t fix {task}");
+    assert_eq!(recipe.prompt, Prompt { description: "d".into(), text: "t {task}".into() });
 }
 
 #[test]
