@@ -75,7 +75,7 @@ fn a_recipe_says_what_its_file_says() {
     assert_eq!(names, ["workspace_exec", "shell_open"]);
     let arguments = &recipe.tools[0].arguments;
     assert_eq!((arguments["timeout_seconds"].maximum, arguments["cwd"].hidden), (Some(60), true));
-    assert_eq!(recipe.prompt, Prompt { description: "d".into(), text: "t {task}".into() });
+    assert_eq!(recipe.prompt.fill(" fix {task} "), "t fix {task}");
 }
 
 #[test]
