@@ -427,3 +427,19 @@ fn the_modes_that_come_with_pyro_are_those_of_the_contract() {
     let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["cold-start", "inspect", "repro-fix", "review-eval"]);
 }
+
+#[test]
+fn the_recipe_in_the_documentation_is_one() {
+    let page = include_str!("../../../../docs/modes.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let recipe = parse(text, &crate::mcp::known_tool).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(recipe.tools.len(), 4);
+    // And the error shown there is what comes of this slip.
+    let line = 1 + text.lines().position(|line| line.starts_with("arguments.timeout")).unwrap();
+    let broken = text.replace("timeout_seconds", "timeout");
+    let error = parse(&broken, &crate::mcp::known_tool).unwrap_err().to_string();
+    let shown =
+        format!("line {line}, tools[1].arguments.timeout: workspace_exec takes no such argument; it takes");
+    assert!(error.starts_with(&shown) && page.contains(&shown), "{error}");
+}
