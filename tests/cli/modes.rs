@@ -40,9 +40,6 @@ impl Bench {
     fn pyro(&self, words: &[&str]) -> Ran {
         let mut command = command(&self.path("home"));
         command.current_dir(self.path("project/deep")).env("XDG_CONFIG_HOME", self.path("config"));
-        for name in ["PYRO_PROJECT_PATH", "CLAUDE_PROJECT_DIR"] {
-            command.env_remove(name);
-        }
         Ran::of(&command.args(words).output().unwrap())
     }
 }
