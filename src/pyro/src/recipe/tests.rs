@@ -424,7 +424,7 @@ fn the_modes_that_come_with_pyro_are_those_of_the_contract() {
     let shells = ["shell_open", "shell_read", "shell_write", "shell_signal", "shell_close"];
     assert_eq!(tools("review-eval"), of(&[more, shells].concat()));
     let all = Places::default().list(&known).unwrap();
-    let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = all.iter().map(|it| it.mode.as_str()).collect();
     assert_eq!(names, ["cold-start", "inspect", "repro-fix", "review-eval"]);
 }
 
