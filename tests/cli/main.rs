@@ -18,6 +18,8 @@ mod both;
 mod documented;
 mod host_compat;
 mod mcp;
+mod modes;
+mod project;
 mod prune;
 mod workspace_crashes;
 

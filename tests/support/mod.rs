@@ -163,6 +163,8 @@ pub fn command(home: &Path) -> Command {
             command.env_remove(name);
         }
     }
+    // Set where these tests are run by a chat host.
+    command.env_remove("CLAUDE_PROJECT_DIR");
     command.env("PYRO_HOME", home).env("XDG_CONFIG_HOME", home.join("config"));
     command.current_dir(home).stdin(Stdio::null());
     command

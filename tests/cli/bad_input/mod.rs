@@ -4,6 +4,7 @@
 mod archives;
 mod arguments;
 mod documents;
+mod recipes;
 mod settings;
 mod state;
 

@@ -6,7 +6,8 @@ use crate::exit::Exit;
 use crate::explain::recipe_error;
 use crate::mcp::known_tool;
 use crate::recipe::{
-    Argument, DEFAULT_ENVIRONMENT, Found, KnownTool, LoadError, Prompt, Recipe, Resources, Source, Tool,
+    Argument, DEFAULT_ENVIRONMENT, Found, KnownTool, Listed, LoadError, Prompt, Recipe, Resources, Source,
+    Tool,
 };
 use crate::text::table;
 use serde::Serialize;
@@ -52,9 +53,9 @@ pub fn run(context: &Context, args: ModeArgs) -> Result<Exit, UserError> {
 /// All modes; of a broken one what is wrong with it, so that the others can still be seen.
 fn list(context: &Context) -> Result<Exit, UserError> {
     let modes = context.recipes(None)?.list(&known_tool).map_err(|error| recipe_error(&error))?;
-    let broken: Vec<&LoadError> = modes.iter().filter_map(|(_, found)| found.as_ref().err()).collect();
-    let listed: Vec<Value> = modes.iter().map(|(name, found)| line(name, found)).collect();
-    let rows = || modes.iter().map(|(name, found)| row(name, found)).collect::<Vec<_>>();
+    let broken: Vec<&LoadError> = modes.iter().filter_map(|it| it.found.as_ref().err()).collect();
+    let listed: Vec<Value> = modes.iter().map(line).collect();
+    let rows = || modes.iter().map(row).collect::<Vec<_>>();
     context.out.result(&json!({"modes": listed}), || {
         table(&["MODE", "SOURCE", "ENVIRONMENT", "TOOLS", "SUMMARY"], &rows())
     })?;
@@ -66,7 +67,7 @@ fn list(context: &Context) -> Result<Exit, UserError> {
     Ok(if broken.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-fn line(name: &str, found: &Result<Found, LoadError>) -> Value {
+fn line(Listed { mode: name, found }: &Listed) -> Value {
     match found {
         Ok(Found { recipe, source, .. }) => json!({
             "mode": name,
@@ -87,7 +88,7 @@ fn line(name: &str, found: &Result<Found, LoadError>) -> Value {
     }
 }
 
-fn row(name: &str, found: &Result<Found, LoadError>) -> Vec<String> {
+fn row(Listed { mode: name, found }: &Listed) -> Vec<String> {
     match found {
         Ok(Found { recipe, source, .. }) => {
             let all = recipe.tools.len();

@@ -87,6 +87,15 @@ pub struct Found {
     pub replaces: Vec<Source>,
 }
 
+/// A mode of a list.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its name.
+    pub mode: String,
+    /// Its recipe, or what is wrong with it.
+    pub found: Result<Found, LoadError>,
+}
+
 /// Why there is no recipe.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -154,9 +163,9 @@ impl Places {
     ///
     /// # Errors
     /// When a directory cannot be read.
-    pub fn list(&self, known: KnownTools<'_>) -> Result<Vec<(String, Result<Found, LoadError>)>, LoadError> {
-        let names = self.names()?.into_iter();
-        Ok(names.map(|name| (name.clone(), self.find(&name, known))).collect())
+    pub fn list(&self, known: KnownTools<'_>) -> Result<Vec<Listed>, LoadError> {
+        let listed = |mode: String| Listed { found: self.find(&mode, known), mode };
+        Ok(self.names()?.into_iter().map(listed).collect())
     }
 
     fn names(&self) -> Result<BTreeSet<String>, LoadError> {

@@ -13,10 +13,8 @@ mod project;
 mod tests;
 mod words;
 
-#[cfg(test)]
-pub use error::Problem;
 pub use error::RecipeError;
-pub use load::{Found, LoadError, PROJECT_DIRECTORY, Places, Source};
+pub use load::{Found, Listed, LoadError, PROJECT_DIRECTORY, Places, Source};
 
 use crate::config::{Defaults, MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX, within};
 use pyro_workspace::{DISK_MIB_MAX, DISK_MIB_MIN};

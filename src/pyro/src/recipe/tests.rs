@@ -1,5 +1,6 @@
 //! What a recipe may say, and what a project's may not.
 
+use super::error::Problem;
 use super::*;
 use serde_json::json;
 use std::fs;
@@ -423,6 +424,22 @@ fn the_modes_that_come_with_pyro_are_those_of_the_contract() {
     let shells = ["shell_open", "shell_read", "shell_write", "shell_signal", "shell_close"];
     assert_eq!(tools("review-eval"), of(&[more, shells].concat()));
     let all = Places::default().list(&known).unwrap();
-    let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<_> = all.iter().map(|it| it.mode.as_str()).collect();
     assert_eq!(names, ["cold-start", "inspect", "repro-fix", "review-eval"]);
+}
+
+#[test]
+fn the_recipe_in_the_documentation_is_one() {
+    let page = include_str!("../../../../docs/modes.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let recipe = parse(text, &crate::mcp::known_tool).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(recipe.tools.len(), 4);
+    // And the error shown there is what comes of this slip.
+    let line = 1 + text.lines().position(|line| line.starts_with("arguments.timeout")).unwrap();
+    let broken = text.replace("timeout_seconds", "timeout");
+    let error = parse(&broken, &crate::mcp::known_tool).unwrap_err().to_string();
+    let shown =
+        format!("line {line}, tools[1].arguments.timeout: workspace_exec takes no such argument; it takes");
+    assert!(error.starts_with(&shown) && page.contains(&shown), "{error}");
 }

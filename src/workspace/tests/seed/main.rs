@@ -4,6 +4,7 @@
 mod archives;
 mod checkouts;
 mod child;
+mod clones;
 mod directories;
 mod repositories;
 mod reuse;
