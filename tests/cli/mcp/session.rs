@@ -28,6 +28,7 @@ fn git(directory: &Path, words: &[&str]) -> Ran {
 
 const FIX: &str = "--- a/answer.txt\n+++ b/answer.txt\n@@ -1 +1 @@\n-the answer is 41\n+the answer is 42\n";
 
+#[expect(clippy::print_stdout, reason = "the bench reads how much a session is")]
 fn work(era: Era) {
     let pyro = crate::pyro();
     let project = project();
