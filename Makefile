@@ -13,7 +13,7 @@ export PYRO_TEST_IMAGE := $(CURDIR)/$(IMAGE)
 # For tests that start machines by themselves; pyro looks beside its own program first.
 export PYRO_MACHINE := $(BUILD)/pyro-machine
 .DEFAULT_GOAL := help
-.PHONY: help setup build agent demo image lab test test-kvm fuzz bench lint lint-fast check-flake clean
+.PHONY: help setup build agent demo image lab test test-kvm test-hosts fuzz bench lint lint-fast check-flake clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -45,6 +45,11 @@ test: setup agent ## every test; real guests on this host's KVM or in the lab
 
 test-kvm: setup agent ## the tests on real guests alone
 	@tests/run.sh -E 'binary(guest)' $(ARGS)
+
+test-hosts: build image ## the chat programs, from npm, each end to end; ARGS='codex' drives that one
+	@./setup.sh hosts
+	@tests/hosts/install.sh
+	@tests/hosts/main.py $(BUILD)/pyro target/hosts $(IMAGE) $(ARGS)
 
 bench: ## pyro against others, as a table; ARGS='--runs 5 run start' chooses rows
 	@./setup.sh bench

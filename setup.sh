@@ -5,6 +5,7 @@
 #   ./setup.sh test      and test it, with the KVM lab
 #   ./setup.sh lint      and check licences and advisories
 #   ./setup.sh bench     test, and compare with others
+#   ./setup.sh hosts     drive real chat programs
 set -eu
 cd "$(dirname "$0")"
 purpose=${1:-test}
@@ -42,6 +43,7 @@ nix-bin           test   evaluates flake.nix
 bubblewrap        bench  a sandbox to compare with
 runc              bench  a container runtime to compare with
 podman            bench  the same, with an engine on top
+npm               hosts  fetches the chat programs
 '
 
 case $purpose in
@@ -49,12 +51,15 @@ build) wanted=' build ' ;;
 test) wanted=' build test ' ;;
 lint) wanted=' build test lint ' ;;
 bench) wanted=' build test bench ' ;;
-*) fail "unknown purpose $purpose: build, test, lint or bench" ;;
+hosts) wanted=' build hosts ' ;;
+*) fail "unknown purpose $purpose: build, test, lint, bench or hosts" ;;
 esac
 
 missing=$(echo "$packages" | while read -r name first _; do
 	case $wanted in *" $first "*) ;; *) continue ;; esac
 	[ -n "$name" ] || continue
+	# It may come with a node that is none of Debian's.
+	[ "$name" != npm ] || ! command -v npm > /dev/null || continue
 	dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || printf ' %s' "$name"
 done)
 if [ -n "$missing" ]; then

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod exit;
 mod explain;
+mod host;
 mod label;
 mod mcp;
 mod project;

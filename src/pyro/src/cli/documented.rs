@@ -4,7 +4,11 @@
 mod pages;
 
 use super::Cli;
+use crate::host::Host;
+use crate::host::launch::Launch;
+use crate::mcp::args::ServeArgs;
 use clap::Parser;
+use std::path::Path;
 
 /// The `pyro` commands of a line of shell.
 fn commands(line: &str) -> Vec<Vec<String>> {
@@ -36,4 +40,16 @@ fn every_documented_command_parses() {
 fn a_command_that_does_not_exist_would_be_found() {
     assert_eq!(commands("make build && pyro env lst 'x y'  # comment"), [["pyro", "env", "lst", "x y"]]);
     assert!(Cli::try_parse_from(["pyro", "env", "lst"]).is_err());
+}
+
+#[test]
+fn documented_entries_of_hosts_are_those_that_are_written() {
+    let (program, home) = (Path::new("/usr/local/bin/pyro"), Path::new("/home/you/.local/share/pyro"));
+    let launch = Launch::new(program, home, &ServeArgs::default()).unwrap();
+    let blocks = pages::blocks(&["json", "toml"]).into_iter();
+    let shown: Vec<String> = blocks
+        .filter(|block| block.place.contains("integrations.md"))
+        .map(|block| block.lines.join("\n") + "\n")
+        .collect();
+    assert_eq!(shown, Host::ALL.map(|host| host.snippet(&launch).unwrap()));
 }

@@ -1,0 +1,142 @@
+//! OpenCode: JSON with comments, in several files that it merges, the later over the earlier.
+
+use super::edit::Document;
+use super::json::Dialect;
+use super::launch::Launch;
+use super::places::Places;
+use super::{Entry, Found, HostError, NAME, Scope, Starts};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const FORM: Dialect = Dialect { comments: true, servers: "mcp" };
+/// Names of its file, the later over the earlier.
+const FILES: [&str; 2] = ["opencode.json", "opencode.jsonc"];
+/// The name that it had once, which is still read in the user's directory.
+const OLD_FILE: &str = "config.json";
+
+/// The user's file: one that has the entry, else one that is there, else the name that OpenCode itself would choose.
+pub fn file(places: &Places) -> PathBuf {
+    let paths = FILES.map(|name| places.opencode.join(name));
+    let holds = |path: &&PathBuf| matches!(entry(path), Ok(Some(_)));
+    let [_, new] = &paths;
+    let chosen = paths.iter().rev().find(holds).or_else(|| paths.iter().rev().find(|path| path.exists()));
+    chosen.unwrap_or(new).clone()
+}
+
+/// Every entry, the one that wins first.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn find(places: &Places) -> Result<Vec<Found>, HostError> {
+    // As OpenCode 1.18 was seen to merge them: of the directories `.opencode` the home's wins, then the outer one; of
+    // the files the inner one.
+    let mut directories = vec![(Scope::User, places.home.join(".opencode"))];
+    let dotted = places.upwards().map(|directory| (Scope::Project, directory.join(".opencode")));
+    directories.extend(dotted.collect::<Vec<_>>().into_iter().rev());
+    directories.extend(places.upwards().map(|directory| (Scope::Project, directory.into())));
+    let both = |(scope, directory): (Scope, PathBuf)| {
+        FILES.map(|name| (scope, directory.join(name))).into_iter().rev()
+    };
+    let mut files: Vec<(Scope, PathBuf)> = directories.into_iter().flat_map(both).collect();
+    files.extend(places.opencode_file.iter().map(|path| (Scope::Local, path.clone())));
+    files.extend(both((Scope::User, places.opencode.clone())));
+    files.push((Scope::User, places.opencode.join(OLD_FILE)));
+    let mut found = Vec::new();
+    for (scope, file) in files {
+        if let Some(entry) = entry(&file)? {
+            found.push(Found { scope, file, entry });
+        }
+    }
+    Ok(found)
+}
+
+fn entry(path: &Path) -> Result<Option<Entry>, HostError> {
+    let document = Document::read(path)?;
+    Ok(match FORM.parse(path, document.text()) {
+        Ok(value) => value["mcp"].get(NAME).map(read),
+        Err(error) => Some(Entry::Unparsable(error.to_string())),
+    })
+}
+
+fn read(entry: &Value) -> Entry {
+    let words: Option<Vec<String>> = entry["command"]
+        .as_array()
+        .and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect());
+    let Some((command, args)) = words.as_deref().and_then(<[String]>::split_first) else {
+        return Entry::Foreign(entry["url"].as_str().unwrap_or("an entry without a command").to_owned());
+    };
+    let env = entry["environment"].as_object().into_iter().flatten();
+    let env: BTreeMap<String, String> =
+        env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+    let launch = Launch { command: command.clone(), args: args.to_vec() };
+    Entry::Starts(Starts { launch, env, enabled: entry["enabled"] != false, approved: true })
+}
+
+/// The file with the entry.
+///
+/// # Errors
+/// When it is not what such a file may be.
+pub fn set(path: &Path, text: &str, launch: &Launch) -> Result<String, HostError> {
+    let words: Vec<&str> = launch.words().collect();
+    let fields = [("type", "local".into()), ("command", words.into()), ("enabled", true.into())];
+    FORM.set(path, text, NAME, &fields)
+}
+
+/// The file without the entry.
+///
+/// # Errors
+/// The same.
+pub fn unset(path: &Path, text: &str) -> Result<String, HostError> {
+    FORM.unset(path, text, NAME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn of_many_files_the_one_that_opencode_takes_comes_first() {
+        let bench = tempfile::tempdir().unwrap();
+        let at = |name: &str| bench.path().join(name);
+        let places = Places { opencode_file: Some(at("custom.json")), ..Places::under(bench.path()) };
+        // Its own order, as `opencode debug config` showed it.
+        let order = [
+            "home/.opencode/opencode.json",
+            "project/.opencode/opencode.json",
+            "project/inner/.opencode/opencode.json",
+            "project/inner/opencode.jsonc",
+            "project/inner/opencode.json",
+            "project/opencode.json",
+            "custom.json",
+            "home/.config/opencode/opencode.jsonc",
+            "home/.config/opencode/opencode.json",
+            "home/.config/opencode/config.json",
+        ];
+        fs::create_dir_all(at("project/.git")).unwrap();
+        for name in order {
+            fs::create_dir_all(at(name).parent().unwrap()).unwrap();
+            fs::write(at(name), r#"{"mcp": {"pyro": {"command": ["/p"]}}}"#).unwrap();
+        }
+        // Outside of the project nothing is looked for.
+        fs::write(at("opencode.json"), r#"{"mcp": {"pyro": {"command": ["/p"]}}}"#).unwrap();
+        let found: Vec<PathBuf> = find(&places).unwrap().into_iter().map(|found| found.file).collect();
+        assert_eq!(found, order.map(at));
+    }
+
+    #[test]
+    fn the_file_is_the_one_that_holds_the_entry_or_is_there() {
+        let bench = tempfile::tempdir().unwrap();
+        let places = Places::under(bench.path());
+        fs::create_dir_all(&places.opencode).unwrap();
+        let [json, jsonc] = FILES.map(|name| places.opencode.join(name));
+        assert_eq!(file(&places), jsonc);
+        fs::write(&json, "{}").unwrap();
+        assert_eq!(file(&places), json);
+        fs::write(&jsonc, "{}").unwrap();
+        assert_eq!(file(&places), jsonc);
+        fs::write(&json, r#"{"mcp": {"pyro": {}}}"#).unwrap();
+        assert_eq!(file(&places), json);
+    }
+}
