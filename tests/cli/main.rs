@@ -18,6 +18,7 @@ mod both;
 mod documented;
 mod host_compat;
 mod mcp;
+mod prepare;
 mod prune;
 mod workspace_crashes;
 
