@@ -12,11 +12,12 @@ export LAB_IMG ?= $(CURDIR)/target/lab
 export PYRO_TEST_IMAGE := $(CURDIR)/$(IMAGE)
 # For tests that start machines by themselves; pyro looks beside its own program first.
 export PYRO_MACHINE := $(BUILD)/pyro-machine
+SMOKES := repro-fix-loop parallel-workspaces untrusted-inspection daily-loop
 .DEFAULT_GOAL := help
-.PHONY: help setup build agent demo image lab test test-kvm test-hosts fuzz bench lint lint-fast check-flake clean
+.PHONY: help setup build agent demo image lab test test-kvm test-hosts smoke-use-cases $(SMOKES:%=smoke-%) fuzz bench lint lint-fast check-flake clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 setup: ## install what is missing to build and test
 	@./setup.sh test
@@ -50,6 +51,12 @@ test-hosts: build image ## the chat programs, from npm, each end to end; ARGS='c
 	@./setup.sh hosts
 	@tests/hosts/install.sh
 	@tests/hosts/main.py $(BUILD)/pyro target/hosts $(IMAGE) $(ARGS)
+
+smoke-use-cases: setup build ## the workflows of use-cases/, on real guests; smoke-repro-fix-loop: one of them
+	@tests/smoke/run.sh $(SMOKES)
+
+$(SMOKES:%=smoke-%): smoke-%: setup build
+	@tests/smoke/run.sh $*
 
 bench: ## pyro against others, as a table; ARGS='--runs 5 run start' chooses rows
 	@./setup.sh bench

@@ -20,6 +20,7 @@ mod host;
 mod host_compat;
 mod mcp;
 mod modes;
+mod prepare;
 mod project;
 mod prune;
 mod workspace_crashes;

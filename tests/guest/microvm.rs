@@ -1,7 +1,7 @@
 //! What only real microVMs can show, or show on another scale.
 
 use crate::pyro;
-use crate::support::{agent, crashes, disks, endurance};
+use crate::support::{ENVIRONMENT, agent, crashes, disks, endurance, smoke};
 
 #[test]
 fn a_kill_leaves_the_old_state_or_the_new_one() {
@@ -23,4 +23,12 @@ fn a_full_disk_is_a_clear_failure() {
 #[test]
 fn output_without_end_takes_no_memory() {
     endurance::output_without_end_takes_no_memory(&pyro(), 256 << 20);
+}
+
+#[test]
+fn a_chat_program_reproduces_and_fixes() {
+    // The image that the other tests have: to install one takes its time here.
+    let (directory, _) = pyro().apart();
+    let home = directory.path().to_str().expect("a temporary directory has a plain name");
+    smoke::drive(&["repro-fix-loop"], &[("USE_CASE_ENVIRONMENT", ENVIRONMENT), ("PYRO_HOME", home)]);
 }

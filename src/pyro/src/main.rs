@@ -10,6 +10,7 @@ mod host;
 mod label;
 mod mcp;
 mod project;
+mod readiness;
 mod recipe;
 mod start;
 mod text;
