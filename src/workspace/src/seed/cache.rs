@@ -1,4 +1,5 @@
-//! Layers that were made of sources before: `cache/seed/KEY.json`.
+//! What is known of sources that were looked at before: layers that were made of them, in
+//! `cache/seed/KEY.json`, and what git said of them, in `cache/seed/PLACE.said`.
 
 use super::stamp::{self, Stamp};
 use super::{Owner, SeedError, Skipped};
@@ -8,15 +9,21 @@ use pyro_oci::{Layer, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Part of every key: change it with every change of what a seed looks like.
 const FORMAT: &[u8] = b"pyro seed 1";
 
-/// Starts the names of directories for files on their way.
+/// Starts the names of files and directories on their way.
 const SCRATCH: &str = "tmp-";
+
+/// Ends the names of what git said.
+const SAID: &str = "said";
+
+/// How many of those stay: the oldest are of checkouts that nobody seeds from any more.
+const SAID_MAX: usize = 64;
 
 /// A digest of everything that a seed is made of, as far as a look shows it.
 pub(super) struct Key {
@@ -38,6 +45,14 @@ impl Key {
     pub fn add(&mut self, bytes: &[u8]) {
         self.hasher.update((bytes.len() as u64).to_le_bytes());
         self.hasher.update(bytes);
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.hasher.clone().finalize().into()
+    }
+
+    fn name(&self, extension: &str) -> String {
+        format!("{}.{extension}", hex::encode(self.digest()))
     }
 
     pub fn add_file(&mut self, path: &[u8], stamp: &Stamp) {
@@ -82,7 +97,7 @@ impl<'a> Cache<'a> {
         key: Key,
         make: impl FnOnce(&Path) -> Result<Made, SeedError>,
     ) -> Result<(Kept, bool), SeedError> {
-        let path = self.directory.join(format!("{}.json", hex::encode(key.hasher.finalize())));
+        let path = self.directory.join(key.name("json"));
         if let Some(kept) = self.load(&path) {
             return Ok((kept, true));
         }
@@ -105,6 +120,37 @@ impl<'a> Cache<'a> {
         Ok((kept, false))
     }
 
+    /// What was said of `place` when it was in `state`, or else what `ask` says now.
+    pub fn recall<E>(
+        &self,
+        place: &Key,
+        state: &Key,
+        ask: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Vec<u8>, E> {
+        let path = self.directory.join(place.name(SAID));
+        let digest = state.digest();
+        if let Ok(mut kept) = fs::read(&path)
+            && kept.starts_with(&digest)
+        {
+            kept.drain(..digest.len());
+            return Ok(kept);
+        }
+        let said = ask()?;
+        if !state.fresh
+            && let Err(error) = self.keep(&path, &[&digest, &said])
+        {
+            tracing::debug!(%error, "what git said is asked again next time");
+        }
+        Ok(said)
+    }
+
+    fn keep(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+        let mut fresh = tempfile::Builder::new().prefix(SCRATCH).tempfile_in(&self.directory)?;
+        parts.iter().try_for_each(|part| fresh.write_all(part))?;
+        fresh.persist(path)?;
+        Ok(())
+    }
+
     fn load(&self, path: &Path) -> Option<Kept> {
         let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         self.is_there(&kept).then_some(kept)
@@ -116,16 +162,22 @@ impl<'a> Cache<'a> {
 
     /// Removes what a crash left, and what leads to layers that are gone. Only under the lock.
     fn sweep(&self) -> io::Result<()> {
+        let mut said = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             if name.starts_with(SCRATCH.as_bytes()) {
-                fs::remove_dir_all(&path)?;
+                if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }?;
+            } else if name.ends_with(SAID.as_bytes()) {
+                said.push((entry.metadata()?.modified()?, path));
             } else if name.ends_with(b".json") && self.load(&path).is_none() {
                 fs::remove_file(&path)?;
             }
         }
-        Ok(())
+        said.sort_unstable();
+        let surplus = said.len().saturating_sub(SAID_MAX);
+        said[..surplus].iter().try_for_each(|(_, path)| fs::remove_file(path))
     }
 }
 

@@ -14,6 +14,7 @@ mod directory;
 mod dot_git;
 mod emit;
 mod git;
+mod index;
 mod owner;
 mod stamp;
 mod tree;
@@ -281,22 +282,22 @@ impl Seed {
 
     /// Whether the layer was there already comes with it.
     fn attempt(&self, home: &Home, owner: Owner) -> Result<(Kept, bool), SeedError> {
-        let key = Key::new(owner);
+        let (key, cache) = (Key::new(owner), Cache::open(home)?);
         match &self.kind {
             Kind::Checkout(checkout) => {
-                let (view, key) = checkout.look(home, key)?;
-                Cache::open(home)?.find_or_make(key, |scratch| {
+                let (view, key) = checkout.look(home, &cache, key)?;
+                cache.find_or_make(key, |scratch| {
                     let tree = view.with_git(scratch)?;
                     emit::write(home.store(), &tree, owner)
                 })
             }
             Kind::Directory(path) => {
                 let (tree, key) = directory::look(path, home, key)?;
-                Cache::open(home)?.find_or_make(key, |_| emit::write(home.store(), &tree, owner))
+                cache.find_or_make(key, |_| emit::write(home.store(), &tree, owner))
             }
             Kind::Archive(path) => {
                 let key = archive::look(path, key)?;
-                Cache::open(home)?.find_or_make(key, |_| archive::write(home.store(), path, owner))
+                cache.find_or_make(key, |_| archive::write(home.store(), path, owner))
             }
         }
     }
