@@ -25,7 +25,11 @@ const SAID: &str = "said";
 /// How many of those stay: the oldest are of checkouts that nobody seeds from any more.
 const SAID_MAX: usize = 64;
 
+/// Bytes of a digest.
+const DIGEST: usize = 32;
+
 /// A digest of everything that a seed is made of, as far as a look shows it.
+#[derive(Clone)]
 pub(super) struct Key {
     hasher: Sha256,
     started: Time,
@@ -47,7 +51,7 @@ impl Key {
         self.hasher.update(bytes);
     }
 
-    fn digest(&self) -> [u8; 32] {
+    pub fn digest(&self) -> [u8; DIGEST] {
         self.hasher.clone().finalize().into()
     }
 
@@ -120,35 +124,28 @@ impl<'a> Cache<'a> {
         Ok((kept, false))
     }
 
-    /// What was said of `place` when it was in `state`, or else what `ask` says now.
-    pub fn recall<E>(
-        &self,
-        place: &Key,
-        state: &Key,
-        ask: impl FnOnce() -> Result<Vec<u8>, E>,
-    ) -> Result<Vec<u8>, E> {
+    /// What was said of `place`, and the digest of what it depended on.
+    pub fn said(&self, place: &Key) -> Option<([u8; DIGEST], Vec<u8>)> {
+        let mut said = fs::read(self.directory.join(place.name(SAID))).ok()?;
+        let state = *said.first_chunk()?;
+        said.drain(..DIGEST);
+        Some((state, said))
+    }
+
+    /// Keeps what is said of `place` as long as `state` is what it depends on.
+    pub fn say(&self, place: &Key, state: &Key, parts: &[&[u8]]) {
         let path = self.directory.join(place.name(SAID));
-        let digest = state.digest();
-        if let Ok(mut kept) = fs::read(&path)
-            && kept.starts_with(&digest)
-        {
-            kept.drain(..digest.len());
-            return Ok(kept);
-        }
-        let said = ask()?;
+        let keep = || {
+            let mut fresh = tempfile::Builder::new().prefix(SCRATCH).tempfile_in(&self.directory)?;
+            fresh.write_all(&state.digest())?;
+            parts.iter().try_for_each(|part| fresh.write_all(part))?;
+            fresh.persist(&path).map(drop).map_err(io::Error::from)
+        };
         if !state.fresh
-            && let Err(error) = self.keep(&path, &[&digest, &said])
+            && let Err(error) = keep()
         {
             tracing::debug!(%error, "what git said is asked again next time");
         }
-        Ok(said)
-    }
-
-    fn keep(&self, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-        let mut fresh = tempfile::Builder::new().prefix(SCRATCH).tempfile_in(&self.directory)?;
-        parts.iter().try_for_each(|part| fresh.write_all(part))?;
-        fresh.persist(path)?;
-        Ok(())
     }
 
     fn load(&self, path: &Path) -> Option<Kept> {

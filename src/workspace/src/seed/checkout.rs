@@ -7,6 +7,7 @@ use super::git::{Git, GitError};
 use super::index::{self, Tracked};
 use super::stamp::{Kind, Stamp};
 use super::tree::{Body, Sight, Tree};
+use super::untracked::Untracked;
 use super::{SeedError, Skipped, display};
 use crate::home::Home;
 use pyro_layer::layer_order;
@@ -135,16 +136,29 @@ impl Checkout {
     fn look_into(&self, view: &mut View, cache: &Cache<'_>, at: &[u8]) -> Result<(), SeedError> {
         let git = Git::in_directory(&self.directory);
         let tree = &view.tree;
-        let (tracked, others, head, settings) = thread::scope(|scope| {
-            let others = scope.spawn(|| self.untracked(&git).map(|paths| tree.look(below(at, paths))));
-            let head = scope.spawn(|| self.head(&git).and_then(|head| Ok((head, Settings::read(&git)?))));
-            let listing = index::listing(cache, &git, &self.directory, &self.files.index)?;
-            let tracked = (tree.look(below(at, tracked(&listing))), listing);
+        let listing = index::listing(cache, &git, &self.directory, &self.files.index)?;
+        let (head, (settings, others), tracked) = thread::scope(|scope| {
+            let head = scope.spawn(|| self.head(&git));
+            let settings = scope.spawn(|| Settings::read(&git));
+            let others = scope.spawn(|| {
+                let settings = settings.join().expect("it does not panic")?;
+                let question = Untracked {
+                    cache,
+                    git: &git,
+                    tree,
+                    directory: &self.directory,
+                    at,
+                    index: &self.files.index,
+                    exclude: &self.files.info[1].1,
+                    settings: &settings,
+                };
+                let others = tree.look(below(at, untracked(&question.list(&listing)?)));
+                Ok::<_, GitError>((settings, others))
+            });
+            let tracked = tree.look(below(at, tracked(&listing)));
             let others = others.join().expect("it does not panic")?;
-            let (head, settings) = head.join().expect("it does not panic")?;
-            Ok::<_, GitError>((tracked, others, head, settings))
+            Ok::<_, GitError>((head.join().expect("it does not panic")?, others, tracked))
         })?;
-        let (tracked, listing) = tracked;
         if self.is_top() {
             view.repositories.push(Repository {
                 path: at.to_vec(),
@@ -183,14 +197,6 @@ impl Checkout {
         }
     }
 
-    fn untracked(&self, git: &Git) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
-        let output = git.read(&["ls-files", "-z", "-o", "--exclude-standard"])?;
-        let paths = output.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-        // A slash at the end marks a repository.
-        let paths = paths.map(|path| path.strip_suffix(b"/").map_or((path, false), |path| (path, true)));
-        Ok(paths.map(|(path, is_repository)| (path.to_vec(), is_repository)).collect())
-    }
-
     fn head(&self, git: &Git) -> Result<Head, GitError> {
         // Both at once: the commit, and then the branch's name, or `HEAD` again if it is detached.
         let both = git.run(&["rev-parse", "HEAD", "--symbolic-full-name", "HEAD"])?;
@@ -214,6 +220,14 @@ fn tracked(listing: &[u8]) -> Vec<(Vec<u8>, bool)> {
         }
     }
     paths
+}
+
+/// Paths that are not tracked, and whether each is a repository.
+fn untracked(answer: &[u8]) -> Vec<(Vec<u8>, bool)> {
+    let paths = answer.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    // A slash at the end marks a repository.
+    let paths = paths.map(|path| path.strip_suffix(b"/").map_or((path, false), |path| (path, true)));
+    paths.map(|(path, is_repository)| (path.to_vec(), is_repository)).collect()
 }
 
 /// Paths of a repository in the seed, in the order of layers.

@@ -18,6 +18,7 @@ mod index;
 mod owner;
 mod stamp;
 mod tree;
+mod untracked;
 mod url;
 
 use crate::diff::DiffError;
