@@ -73,6 +73,8 @@ def checkout(path, files, salt=""):
     run(["git", "init", "-q", path])
     run([*git, "add", "."])
     run([*git, "commit", "-q", "-m", "all"])
+    # As a clone would leave it.
+    run([*git, "repack", "-adq"])
 
 
 def create(bench, pyro):

@@ -23,6 +23,7 @@ mod url;
 
 use crate::diff::DiffError;
 use crate::home::Home;
+use crate::trace;
 use cache::{Cache, Kept, Key};
 use checkout::Checkout;
 pub use git::GitError;
@@ -284,11 +285,13 @@ impl Seed {
     /// Whether the layer was there already comes with it.
     fn attempt(&self, home: &Home, owner: Owner) -> Result<(Kept, bool), SeedError> {
         let (key, cache) = (Key::new(owner), Cache::open(home)?);
-        match &self.kind {
+        let seed = match &self.kind {
             Kind::Checkout(checkout) => {
                 let (view, key) = checkout.look(home, &cache, key)?;
+                trace::reached("source looked at");
                 cache.find_or_make(key, |scratch| {
                     let tree = view.with_git(scratch)?;
+                    trace::reached("history packed");
                     emit::write(home.store(), &tree, owner)
                 })
             }
@@ -300,7 +303,9 @@ impl Seed {
                 let key = archive::look(path, key)?;
                 cache.find_or_make(key, |_| archive::write(home.store(), path, owner))
             }
-        }
+        };
+        trace::reached("seed found");
+        seed
     }
 
     fn seeded(&self, kept: Kept, reused: bool) -> Seeded {
