@@ -12,7 +12,7 @@ use super::stamp::Stamp;
 use super::tree::{Sight, Tree};
 use pyro_layer::layer_order;
 use rustix::fs::{AtFlags, CWD, fstatfs, stat, statat};
-use std::collections::{BTreeSet};
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
