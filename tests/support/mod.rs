@@ -14,6 +14,7 @@ pub mod endurance;
 pub mod files;
 pub mod machine;
 pub mod process;
+pub mod repair;
 pub mod snapshots;
 pub mod workspaces;
 

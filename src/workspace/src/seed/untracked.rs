@@ -91,6 +91,7 @@ impl Untracked<'_> {
     }
 
     /// The file of the user's own patterns. None if git would look at more than its path.
+    #[expect(clippy::disallowed_methods, reason = "git goes by these variables, and inherits them from us")]
     fn global_patterns(&self) -> Option<PathBuf> {
         let home = || env::var_os("HOME").map(PathBuf::from);
         if let Some(set) = self.settings.last("core", "excludesfile") {

@@ -8,7 +8,9 @@ use std::fs;
 fn whoever_has_looked_before_sees_what_a_newcomer_sees() {
     let checkout = Checkout::new();
     let path = checkout.path();
-    let write = |name: &str, text: &str| drop(checkout.write(name, text));
+    let write = |name: &str, text: &str| {
+        checkout.write(name, text);
+    };
     // Directories into which git goes without finding anything.
     for idle in ["idle/deep", "dir/idle", "new/idle"] {
         fs::create_dir_all(path.join(idle)).unwrap();

@@ -77,7 +77,8 @@ impl Operation for Create {
             }
             None => session.source().seed(&home, call.until())?,
         };
-        let seeded = source.as_ref().map(|source| seed(&home, &image, &source.seed)).transpose()?;
+        let seeded =
+            source.as_ref().map(|source| seed(&home, &image, &source.seed, call.until())).transpose()?;
         let spec = CreateSpec {
             name,
             labels,
