@@ -14,6 +14,7 @@ from table import Row
 
 FILES = 10_000
 CREATE_GOAL_MS, EXEC_GOAL_MS, DIFF_GOAL_MS, LIST_GOAL_MS = 30, 2, 20, 50
+SNAPSHOT_GOAL_MS, RESET_GOAL_MS = 100, 10
 SEED_GOAL, DISK_GOAL_MIB = 1.5, 2
 MANY, EXECS = 50, 1000
 
@@ -25,6 +26,7 @@ def rows(bench):
         pass
     yield from create(bench, pyro)
     yield from diff(bench, pyro)
+    yield from states(bench, pyro)
     yield from commands(bench, pyro)
     yield many(pyro)
 
@@ -73,6 +75,8 @@ def checkout(path, files, salt=""):
     run(["git", "init", "-q", path])
     run([*git, "add", "."])
     run([*git, "commit", "-q", "-m", "all"])
+    # As a clone would leave it.
+    run([*git, "repack", "-adq"])
 
 
 def create(bench, pyro):
@@ -140,6 +144,53 @@ def diff(bench, pyro):
     small, large = (seconds(samples) for samples in took.values())
     yield Row("diff of 10 files in 100,000", duration(large), f"{duration(small)}: 10 files in 1,000",
               f"{large / small:.2f}", f"≤ {DIFF_GOAL_MS} ms", "of the whole command")
+
+
+def states(bench, pyro):
+    """A snapshot of little over much that was committed before, and what reset and fork take beyond a start."""
+    blobs = bench.home / "store/blobs/sha256"
+    with pyro.made() as identity:
+        shell = lambda script: run([*pyro.base, "exec", "--timeout-seconds", "600", identity, "--", "sh", "-c", script])
+        snapshot = lambda name: run([*pyro.base, "snapshot", "create", identity, name])
+        shell("for n in $(seq 64); do head -c 16777216 /dev/urandom > big$n; done")
+        snapshot("all")
+        turn = iter(range(1 << 30))
+
+        def little():
+            name = f"n{next(turn)}"
+            shell("head -c 262144 /dev/urandom > big1.part && mv big1.part small")
+            subprocess.run(["sync"], check=True)
+            return snapshot(name)
+
+        def copied():
+            subprocess.run(["sync"], check=True)
+            copy = bench.directory / "copy"
+            return run(["dd", "if=/dev/urandom", f"of={copy}", "bs=256k", "count=1", "conv=fsync", "status=none"])
+
+        before = disk_use(blobs)
+        samples = race(bench.runs(10), {"pyro": little, "dd": copied})
+        grown = (disk_use(blobs) - before) / (len(samples["pyro"]) + 1) / 2**20
+        took, other = seconds(samples["pyro"]), seconds(samples["dd"])
+        yield Row("snapshot of 256 KiB over 1 GiB committed", duration(took), f"{duration(other)}: dd conv=fsync",
+                  f"{took / other:.1f}", f"≤ {SNAPSHOT_GOAL_MS} ms", f"each grows the store by {grown:.2f} MiB (goal 2)")
+        run([*pyro.base, "reset", identity])
+
+        def forked():
+            sample = run([*pyro.base, "fork", identity, "--snapshot", "all", "--json"])
+            pyro.delete(re.search(r"ws_\w+", sample.output)[0])
+            return sample
+
+        samples = race(bench.runs(10), {"reset": lambda: run([*pyro.base, "reset", identity]), "fork": forked,
+                                        "create": pyro.timed_create})
+        plain = seconds(samples["create"])
+        for name in ("reset", "fork"):
+            took = seconds(samples[name])
+            yield Row(name, duration(took), f"{duration(plain)}: create", f"{took / plain:.2f}",
+                      f"≤ {RESET_GOAL_MS} ms more", f"{(took - plain) * 1e3:+.1f} ms")
+
+
+def disk_use(directory):
+    return sum(path.lstat().st_blocks * 512 for path in directory.iterdir())
 
 
 def commands(bench, pyro):

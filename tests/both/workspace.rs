@@ -1,7 +1,7 @@
 //! The life of a workspace, and states of it that are kept.
 
 use crate::pyro;
-use crate::support::{prepare, snapshots, workspaces};
+use crate::support::{prepare, repair, snapshots, workspaces};
 
 #[test]
 fn a_workspace_lives_through_stops_and_ends_with_delete() {
@@ -66,6 +66,11 @@ fn two_at_once_do_not_get_in_each_others_way() {
 #[test]
 fn an_interrupted_create_leaves_nothing() {
     workspaces::an_interrupted_create_leaves_nothing(&pyro());
+}
+
+#[test]
+fn a_failing_test_is_reproduced_and_mended() {
+    repair::a_failing_test_is_reproduced_and_mended(&pyro());
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::images::tarball::Tarball;
 use crate::pages::blocks;
 use crate::support::{Ran, command};
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use tar::EntryType;
 
 /// Whether `line` is as shown, where `…` stands for anything.
@@ -19,22 +21,54 @@ fn is_as_shown(shown: &str, line: &str) -> bool {
     rest.ends_with(last)
 }
 
+/// An image that has what the pages use: busybox under the names of its commands.
+fn image() -> Layout {
+    let busybox = fs::read("/bin/busybox").expect("busybox-static; run `make setup`, it installs it");
+    let mut layer =
+        Tarball::new().directory("bin/").entry("bin/echo", EntryType::Regular, 0o755, &busybox, |_| {});
+    for name in ["cat", "sh", "test", "true"] {
+        layer = layer.link(&format!("bin/{name}"), EntryType::Symlink, "echo");
+    }
+    Layout::of(&[layer.bytes()], Packing::Plain).0
+}
+
+/// A line that a page shows after a prompt, run by a shell where the pages are.
+fn typed(home: &Path, pages: &Path, line: &str) -> Ran {
+    let pyro = command(home);
+    let beside = Path::new(pyro.get_program()).parent().unwrap();
+    let path = std::env::join_paths(
+        std::iter::once(beside.to_owned()).chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+    );
+    let mut shell = Command::new("sh");
+    for (name, value) in pyro.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let git = ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"];
+    shell.envs(git.map(|name| (name, "somebody"))).env("PATH", path.unwrap());
+    let output = shell.arg("-c").arg(line).current_dir(pages).stdin(Stdio::null()).output();
+    Ran::of(&output.unwrap())
+}
+
 #[test]
 fn documented_output_is_what_comes_out() {
     let home = tempfile::tempdir().unwrap();
-    let busybox = fs::read("/bin/busybox").expect("busybox-static; run `make setup`, it installs it");
-    let layer =
-        Tarball::new().directory("bin/").entry("bin/echo", EntryType::Regular, 0o755, &busybox, |_| {});
-    let (layout, _) = Layout::of(&[layer.bytes()], Packing::Plain);
-    let pyro = |words: &[String]| Ran::of(&command(home.path()).args(words).output().unwrap());
-    let path = layout.path().to_str().unwrap().to_owned();
-    pyro(&["env", "import", &path, "-t", "debian:12"].map(str::to_owned)).ended(0);
+    let layout = image();
+    let import =
+        command(home.path()).args(["env", "import"]).arg(layout.path()).args(["-t", "debian:12"]).output();
+    Ran::of(&import.unwrap()).ended(0);
+    let pages = tempfile::tempdir().unwrap();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/example");
+    let copied = Command::new("cp").arg("-r").arg(example).arg(pages.path()).status();
+    assert!(copied.unwrap().success());
     let mut count = 0;
     for block in blocks(&["console"]) {
         let mut lines = block.lines.iter().peekable();
         while let Some(line) = lines.next() {
-            let typed = line.strip_prefix("$ pyro ").unwrap_or_else(|| panic!("{}: {line}", block.place));
-            let ran = pyro(&shlex::split(typed).unwrap());
+            let line = line.strip_prefix("$ ").unwrap_or_else(|| panic!("{}: {line}", block.place));
+            let ran = typed(home.path(), pages.path(), line);
             let mut shown: Vec<&str> = Vec::new();
             while let Some(line) = lines.next_if(|line| !line.starts_with("$ ")) {
                 shown.push(line);
@@ -42,11 +76,13 @@ fn documented_output_is_what_comes_out() {
             let came: Vec<&str> = ran.stdout.lines().collect();
             let same = came.len() == shown.len()
                 && shown.iter().zip(&came).all(|(shown, line)| is_as_shown(shown, line));
-            assert!(same, "{}: pyro {typed}\n{}\ncame: {ran:?}", block.place, shown.join("\n"));
+            assert!(same, "{}: {line}\n{}\ncame: {ran:?}", block.place, shown.join("\n"));
             count += 1;
         }
     }
     assert!(count > 0, "no output is documented");
+    let left = fs::read_dir(home.path().join("workspaces")).unwrap().flatten().map(|entry| entry.file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [".names.lock"], "the pages leave workspaces behind");
 }
 
 #[test]

@@ -20,6 +20,10 @@ const LAYERS: [&[Member]; 2] = [
         Member::Dir("etc/issue.net"),
         Member::File("etc/issue.net/inside", "1"),
         // The layer's own.
+        // Where this leads is for the machine to say, and not for who makes its root.
+        Member::Link("tmp", "/var/elsewhere"),
+        Member::Dir("var"),
+        Member::Dir("var/elsewhere"),
         Member::Dir("workspace"),
         Member::File("workspace/kept", "1"),
         Member::File("workspace/gone", "1"),
@@ -60,6 +64,7 @@ const SHOW: &str = r"
     test ! -e /etc/services || echo /etc/services is there
     # What is below can still be changed, and what is hidden stays so.
     rm -r /workspace/emptied /workspace/changed && mkdir /workspace/emptied && ls -A /workspace/emptied
+    echo x > /tmp/there && ls /var/elsewhere
     mv /etc/apt /etc/apt.moved 2>/dev/null || cp -r /etc/apt /etc/apt.moved && ls -A /etc/apt.moved
 ";
 
@@ -82,12 +87,14 @@ const SHOWN: &str = "\
 /workspace/merged/
 /workspace/merged/new 2
 /workspace/merged/old 1
+there
 ours
 ";
 
 enum Member {
     Dir(&'static str),
     File(&'static str, &'static str),
+    Link(&'static str, &'static str),
     Gone(&'static str),
     Opaque(&'static str),
 }
@@ -118,6 +125,7 @@ fn tar(members: &[Member]) -> Vec<u8> {
         let (name, text, mode) = match member {
             Member::Dir(name) => (format!("{name}/"), "", 0o755),
             Member::File(name, text) => ((*name).to_owned(), *text, 0o644),
+            Member::Link(name, _) => ((*name).to_owned(), "", 0o777),
             Member::Gone(name) => {
                 let (directory, name) = name.rsplit_once('/').unwrap();
                 (format!("{directory}/.wh.{name}"), "", 0o644)
@@ -127,6 +135,10 @@ fn tar(members: &[Member]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         if let Member::Dir(_) = member {
             header.set_entry_type(tar::EntryType::Directory);
+        }
+        if let Member::Link(_, target) = member {
+            header.set_entry_type(tar::EntryType::Symlink);
+            header.set_link_name(target).unwrap();
         }
         header.set_mode(mode);
         header.set_size(text.len() as u64);

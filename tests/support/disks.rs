@@ -224,6 +224,12 @@ pub fn a_summary_tells_what_was_observed(pyro: &Pyro) {
     assert_eq!(failed["snapshots"][0]["name"], "one");
     made.sh("true").ended(0);
     assert_eq!(summary()["outcome"], "last_succeeded");
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("out");
+    made.run("export", &["text", "--output", file.to_str().unwrap()]).ended(0);
+    let exports = &summary()["exports"];
+    assert_eq!((&exports[0]["format"], &exports[0]["bytes"]), (&"files".into(), &4.into()), "{exports}");
+    assert!(exports[0]["source"].as_str().unwrap().ends_with("text"), "{exports}");
     let text = made.run("summary", &[]).ended(0).stdout;
     assert!(text.contains("A text") && text.contains("#1 exit 3"), "{text}");
     made.run("stop", &[]).ended(0);

@@ -348,7 +348,7 @@ mod tests {
             let until = Until { deadline: None, cancel: &Cancel::new().unwrap() };
             let seed = source.seed(&home, until).unwrap()?;
             assert_eq!(seed.note, None);
-            Some(seed.seed.layer(&home, Owner { uid: 0, gid: 0 }).unwrap().facts)
+            Some(seed.seed.layer(&home, Owner { uid: 0, gid: 0 }, until).unwrap().facts)
         }
     }
 

@@ -116,8 +116,8 @@ pub fn fetch(
 ///
 /// # Errors
 /// With the next step.
-pub fn seed(home: &Home, image: &Image, seed: &Seed) -> Result<Seeded, UserError> {
-    let seeded = Owner::of(home, image).and_then(|owner| seed.layer(home, owner));
+pub fn seed(home: &Home, image: &Image, seed: &Seed, until: Until<'_>) -> Result<Seeded, UserError> {
+    let seeded = Owner::of(home, image).and_then(|owner| seed.layer(home, owner, until));
     seeded.map_err(|error| seed_error(&error))
 }
 

@@ -55,12 +55,13 @@ impl Tree {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(self) }
     }
 
-    /// Puts it on `target`.
+    /// Puts it on `target`, or on what that is a link to.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn place(self, target: impl Arg) -> io::Result<()> {
-        Ok(move_mount(&self.0, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?)
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+        Ok(move_mount(&self.0, "", CWD, target, flags)?)
     }
 }
 

@@ -1,11 +1,11 @@
 //! What was taken out of a workspace: one line for each export, kept with what a reset throws away.
 
-use crate::directory::Generation;
+use crate::directory::{Directory, Generation};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The file, in the directory of the generation.
 const FILE: &str = "exports.jsonl";
@@ -28,11 +28,27 @@ pub struct ExportNote {
     pub bytes: Option<u64>,
 }
 
+/// Notes that `source` was exported to `output` just now. An export whose note fails is none the worse.
+pub fn made(directory: &Directory, source: &str, format: &str, output: &Path) {
+    let file = output.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
+    let line = ExportNote {
+        at: Timestamp::now(),
+        source: source.into(),
+        format: format.into(),
+        output: output.to_string_lossy().into_owned(),
+        bytes: file.map(|file| file.len()),
+    };
+    let noted = directory
+        .record()
+        .map_err(io::Error::other)
+        .and_then(|record| note(&directory.generation(record.generation), &line));
+    if let Err(error) = noted {
+        tracing::warn!(%error, "the summary will not have this export");
+    }
+}
+
 /// Notes an export. The file only grows, by whole lines.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn note(generation: &Generation, note: &ExportNote) -> io::Result<()> {
+fn note(generation: &Generation, note: &ExportNote) -> io::Result<()> {
     let mut line = serde_json::to_vec(note)?;
     line.push(b'\n');
     // In one piece, so that two who append at once do not meet in a line.
@@ -59,7 +75,7 @@ fn path(generation: &Generation) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Directory, Home, WorkspaceId};
+    use crate::{Home, WorkspaceId};
 
     #[test]
     fn exports_are_read_in_order_and_torn_lines_left_out() {

@@ -321,6 +321,7 @@ pub(crate) fn launch_machine(
     workspace.clear_run_dir()?;
     let listener = listen(&workspace.directory().run_dir(), READY_SOCKET)?;
     let spec = spec(home, image, workspace, purpose)?;
+    trace::reached("layers joined");
     // The workspace is not free before its machine is gone, even if we are killed.
     let machine = launch::launch(&launch::program()?, &spec, Some(workspace.share_lock()?.into()))?;
     let boot = Instant::now() + BOOT_MAX;

@@ -64,6 +64,12 @@ impl Until<'_> {
         self.ready([PollFd::from_borrowed_fd(fd, PollFlags::OUT)])
     }
 
+    /// Whether somebody has cancelled already.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        let mut polled = [PollFd::new(&self.cancel.event, PollFlags::IN)];
+        matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
+    }
+
     fn ready<'fd>(&'fd self, fds: impl IntoIterator<Item = PollFd<'fd>>) -> io::Result<Woken> {
         let cancel = PollFd::new(&self.cancel.event, PollFlags::IN);
         let mut polled: Vec<PollFd<'_>> = std::iter::once(cancel).chain(fds).collect();

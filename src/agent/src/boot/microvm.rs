@@ -20,7 +20,7 @@ use pyro_sys::root::{
 use pyro_sys::tree::Tree;
 use pyro_sys::{ext4, loopback};
 use rustix::fs::{Mode, OFlags, chmod, open};
-use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
+use rustix::mount::{MountFlags, mount, mount_move};
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -79,9 +79,14 @@ pub fn assemble(log: &mut Log) -> Result<(Option<OwnedFd>, Purpose), StepError> 
     match words.purpose {
         Purpose::Work => {
             overlay(&lower)?;
+            // On the disk, where builds have room, but beside the layer, which it is no part of.
+            let temporary = Tree::of(format!("{DISK}/tmp")).step("open the machine's /tmp")?;
             enter()?;
             log.done("root");
             furnish(&words.hostname)?;
+            // Only here: in the image, /tmp may be a link to somewhere in it.
+            directory("/tmp", 0o1777)?;
+            temporary.place("/tmp").step("mount /tmp")?;
         }
         Purpose::Look => {
             overlay_for_looking(&lower)?;
@@ -153,12 +158,7 @@ fn overlay(lower: &str) -> Result<(), StepError> {
          redirect_dir=off,metacopy=off,index=off,xino=off"
     );
     let options = CString::new(options).expect("mount points have no zero byte");
-    mount("overlay", ROOT, "overlay", MountFlags::NOATIME, Some(options.as_c_str()))
-        .step("mount the root")?;
-    // On the disk, where builds have room, but beside the layer, which it is no part of.
-    let tmp = format!("{ROOT}/tmp");
-    directory(&tmp, 0o1777)?;
-    mount_bind(format!("{DISK}/tmp"), tmp).step("mount /tmp")
+    mount("overlay", ROOT, "overlay", MountFlags::NOATIME, Some(options.as_c_str())).step("mount the root")
 }
 
 /// Makes the overlay the root. What we started on stays below it, out of reach.

@@ -162,6 +162,7 @@ pub fn seed_error(error: &SeedError) -> UserError {
         SeedError::Git(_) => "git status, in that directory, shows what git has against it",
         SeedError::Archive { .. } => "unpack it and name the directory",
         SeedError::Changing(_) => "try again when nobody writes there",
+        SeedError::Cancelled => return UserError::new("interrupted", error),
         _ => "pyro doctor",
     };
     UserError::new("seed", error).hint(hint)

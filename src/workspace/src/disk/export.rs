@@ -1,14 +1,13 @@
 //! The disk of a stopped workspace as a file, which appears whole or not at all.
 
 use crate::directory::Directory;
-use crate::exports::{self, ExportNote};
+use crate::exports;
 use crate::home::Home;
 use crate::id::WorkspaceId;
 use crate::lifecycle::{LifecycleError, claim};
 use crate::record::ExecutionMode;
 use crate::snapshot::{SnapshotError, assemble_unnamed, commit_now};
 use crate::until::{Until, Woken};
-use jiff::Timestamp;
 use pyro_oci::{Silent, StoreError};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
@@ -107,19 +106,7 @@ pub fn export(
     until: Until<'_>,
 ) -> Result<Exported, ExportError> {
     let exported = write(home, directory, format, output, until)?;
-    let note = ExportNote {
-        at: Timestamp::now(),
-        source: "disk".into(),
-        format: format.as_str().into(),
-        output: output.to_string_lossy().into_owned(),
-        bytes: Some(exported.bytes),
-    };
-    let noted = directory.record().map(|record| directory.generation(record.generation));
-    match noted.map(|generation| exports::note(&generation, &note)) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the summary will not have this export"),
-        Err(error) => tracing::warn!(%error, "the summary will not have this export"),
-    }
+    exports::made(directory, "disk", format.as_str(), output);
     Ok(exported)
 }
 

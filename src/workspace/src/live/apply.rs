@@ -47,6 +47,9 @@ pub struct Applied {
 pub fn apply(live: &Live<'_>, to: &Path, carry: Carry) -> Result<Applied, ApplyError> {
     // First: who names a directory that is not there need not wait.
     let tree = HostTree::open(to)?;
+    if carry == Carry::Out {
+        tree.recover()?;
+    }
     let mut text = Bounded(Vec::new());
     let diff = match diff(live, None, b"", Some(&mut text)) {
         Err(ChangesError::Diff(crate::diff::DiffError::Output(_))) => return Err(ApplyError::TooMuch),

@@ -49,7 +49,7 @@ pub fn push(live: &Live<'_>, seed: &Seed, dest: &Place) -> Result<Seeded, PushEr
     let _held = store.hold()?;
     let owner = Owner::of(live.home, &live.image()?)?;
     // As a layer it is read once and whole, and what was checked is what is sent.
-    let seeded = seed.layer(live.home, owner)?;
+    let seeded = seed.layer(live.home, owner, live.until)?;
     let layer = StoredLayer::open(store, &seeded.layer.diff_id)?;
     let mut editing = live.agent.edit(&live.edits()?, live.until)?;
     let files = Files::of(layer.toc());

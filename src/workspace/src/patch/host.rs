@@ -3,18 +3,23 @@
 //! Every name is opened beneath one descriptor and through no symbolic link (`openat2`), so no path
 //! leads outside, whatever is there and whoever changes it meanwhile. New content is staged in a
 //! directory of its own beside the files; then one rename for each file puts it in place, and what
-//! was there goes into the same directory. A failure moves everything back.
+//! was there goes into the same directory. A failure moves everything back; a kill leaves that to the
+//! next one ([`HostTree::recover`]).
+
+mod recovery;
+#[cfg(test)]
+mod tests;
 
 use super::name::{check, display, is_repository};
 use super::{Action, BINARY_MAX, FileEdit, Original};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fchmod, fstat, mkdirat, openat, openat2,
-    readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, fchmod, flock, fstat,
+    mkdirat, openat, openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Why a directory of the host could not be read or changed. Nothing of it was changed.
@@ -54,6 +59,14 @@ pub enum HostError {
         /// The directory that holds what was moved away.
         left: String,
     },
+    /// What a killed process had begun cannot be undone.
+    #[error("an apply to it was killed, and cannot be undone ({why}); what it had moved away is in {left}")]
+    Left {
+        /// The directory that holds what was moved away.
+        left: String,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// A directory of the host.
@@ -61,6 +74,9 @@ pub enum HostError {
 pub struct HostTree {
     root: OwnedFd,
 }
+
+/// Begins the names of places for what comes and what goes.
+const STAGE: &str = ".pyro-apply-";
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -147,12 +163,14 @@ impl HostTree {
         for (number, edit) in edits.iter().enumerate() {
             stage.prepare(number, edit)?;
         }
+        recovery::plan(self, &stage.directory, edits).map_err(at("plan", b"the changes"))?;
         let mut done = Vec::new();
         for (number, edit) in edits.iter().enumerate() {
             if let Err(first) = stage.commit(number, edit, &mut done) {
                 return Err(stage.undo(done, first));
             }
         }
+        recovery::forget(&stage.directory).map_err(at("finish", b"the changes"))?;
         let emptied = edits.iter().filter(|edit| edit.action == Action::Remove);
         emptied.for_each(|edit| self.prune(split(&edit.path).0));
         Ok(())
@@ -211,13 +229,21 @@ struct Stage<'t> {
 
 impl<'t> Stage<'t> {
     fn new(tree: &'t HostTree) -> Result<Self, HostError> {
-        let mut random = [0_u8; 8];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(at("make", b"a directory for new files"))?;
-        let name = format!(".pyro-apply-{}", hex::encode(random));
-        mkdirat(&tree.root, &*name, Mode::RWXU).map_err(at("make", name.as_bytes()))?;
-        let directory = tree.directory(name.as_bytes()).map_err(at("open", name.as_bytes()))?;
-        Ok(Self { tree, name, directory, keep: std::cell::Cell::new(false) })
+        loop {
+            let mut random = [0_u8; 8];
+            rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+                .map_err(at("make", b"a directory for new files"))?;
+            let name = format!("{STAGE}{}", hex::encode(random));
+            mkdirat(&tree.root, &*name, Mode::RWXU).map_err(at("make", name.as_bytes()))?;
+            match open_stage(&tree.root, name.as_bytes()).and_then(|it| Ok((lock(&it)?, it))) {
+                Ok((true, directory)) => {
+                    return Ok(Self { tree, name, directory, keep: std::cell::Cell::new(false) });
+                }
+                // Before it was locked, another process took it for one that nobody needs.
+                Ok((false, _)) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(at("open", name.as_bytes())(error)),
+            }
+        }
     }
 
     /// Writes what comes.
@@ -339,11 +365,33 @@ impl Drop for Stage<'_> {
         if self.keep.get() {
             return;
         }
-        let Ok(names) = rustix::fs::Dir::read_from(self.directory.as_fd()) else { return };
-        for entry in names.flatten() {
-            // What cannot be removed is left in the directory, which then stays too.
-            let _ = unlinkat(&self.directory, entry.file_name(), AtFlags::empty());
-        }
-        let _ = unlinkat(&self.tree.root, &*self.name, AtFlags::REMOVEDIR);
+        clear(&self.tree.root, &self.directory, self.name.as_bytes());
     }
+}
+
+/// Opens the stage of this name.
+fn open_stage(root: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    openat(root, name, flags, Mode::empty())
+}
+
+/// Locks a stage; false if another process has it, or has removed it.
+fn lock(stage: &OwnedFd) -> Result<bool, Errno> {
+    match flock(stage, FlockOperation::NonBlockingLockExclusive) {
+        // A removed directory has no links left.
+        Ok(()) => Ok(fstat(stage)?.st_nlink > 0),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a stage with what is in it, the plan first.
+fn clear(root: &OwnedFd, stage: &OwnedFd, name: &[u8]) {
+    let _ = recovery::forget(stage);
+    let Ok(names) = rustix::fs::Dir::read_from(stage) else { return };
+    for entry in names.flatten() {
+        // What cannot be removed is left in the directory, which then stays too.
+        let _ = unlinkat(stage, entry.file_name(), AtFlags::empty());
+    }
+    let _ = unlinkat(root, name, AtFlags::REMOVEDIR);
 }

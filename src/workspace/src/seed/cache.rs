@@ -1,4 +1,5 @@
-//! Layers that were made of sources before: `cache/seed/KEY.json`.
+//! What is known of sources that were looked at before: layers that were made of them, in
+//! `cache/seed/KEY.json`, and what git said of them, in `cache/seed/PLACE.said`.
 
 use super::stamp::{self, Stamp};
 use super::{Owner, SeedError, Skipped};
@@ -8,17 +9,27 @@ use pyro_oci::{Layer, Store};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Part of every key: change it with every change of what a seed looks like.
 const FORMAT: &[u8] = b"pyro seed 1";
 
-/// Starts the names of directories for files on their way.
+/// Starts the names of files and directories on their way.
 const SCRATCH: &str = "tmp-";
 
+/// Ends the names of what git said.
+const SAID: &str = "said";
+
+/// How many of those stay: the oldest are of checkouts that nobody seeds from any more.
+const SAID_MAX: usize = 64;
+
+/// Bytes of a digest.
+const DIGEST: usize = 32;
+
 /// A digest of everything that a seed is made of, as far as a look shows it.
+#[derive(Clone)]
 pub(super) struct Key {
     hasher: Sha256,
     started: Time,
@@ -38,6 +49,14 @@ impl Key {
     pub fn add(&mut self, bytes: &[u8]) {
         self.hasher.update((bytes.len() as u64).to_le_bytes());
         self.hasher.update(bytes);
+    }
+
+    pub fn digest(&self) -> [u8; DIGEST] {
+        self.hasher.clone().finalize().into()
+    }
+
+    fn name(&self, extension: &str) -> String {
+        format!("{}.{extension}", hex::encode(self.digest()))
     }
 
     pub fn add_file(&mut self, path: &[u8], stamp: &Stamp) {
@@ -82,7 +101,7 @@ impl<'a> Cache<'a> {
         key: Key,
         make: impl FnOnce(&Path) -> Result<Made, SeedError>,
     ) -> Result<(Kept, bool), SeedError> {
-        let path = self.directory.join(format!("{}.json", hex::encode(key.hasher.finalize())));
+        let path = self.directory.join(key.name("json"));
         if let Some(kept) = self.load(&path) {
             return Ok((kept, true));
         }
@@ -105,6 +124,30 @@ impl<'a> Cache<'a> {
         Ok((kept, false))
     }
 
+    /// What was said of `place`, and the digest of what it depended on.
+    pub fn said(&self, place: &Key) -> Option<([u8; DIGEST], Vec<u8>)> {
+        let mut said = fs::read(self.directory.join(place.name(SAID))).ok()?;
+        let state = *said.first_chunk()?;
+        said.drain(..DIGEST);
+        Some((state, said))
+    }
+
+    /// Keeps what is said of `place` as long as `state` is what it depends on.
+    pub fn say(&self, place: &Key, state: &Key, parts: &[&[u8]]) {
+        let path = self.directory.join(place.name(SAID));
+        let keep = || {
+            let mut fresh = tempfile::Builder::new().prefix(SCRATCH).tempfile_in(&self.directory)?;
+            fresh.write_all(&state.digest())?;
+            parts.iter().try_for_each(|part| fresh.write_all(part))?;
+            fresh.persist(&path).map(drop).map_err(io::Error::from)
+        };
+        if !state.fresh
+            && let Err(error) = keep()
+        {
+            tracing::debug!(%error, "what git said is asked again next time");
+        }
+    }
+
     fn load(&self, path: &Path) -> Option<Kept> {
         let kept: Kept = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
         self.is_there(&kept).then_some(kept)
@@ -116,16 +159,22 @@ impl<'a> Cache<'a> {
 
     /// Removes what a crash left, and what leads to layers that are gone. Only under the lock.
     fn sweep(&self) -> io::Result<()> {
+        let mut said = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
-            let path = entry?.path();
+            let entry = entry?;
+            let path = entry.path();
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             if name.starts_with(SCRATCH.as_bytes()) {
-                fs::remove_dir_all(&path)?;
+                if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }?;
+            } else if name.ends_with(SAID.as_bytes()) {
+                said.push((entry.metadata()?.modified()?, path));
             } else if name.ends_with(b".json") && self.load(&path).is_none() {
                 fs::remove_file(&path)?;
             }
         }
-        Ok(())
+        said.sort_unstable();
+        let surplus = said.len().saturating_sub(SAID_MAX);
+        said[..surplus].iter().try_for_each(|(_, path)| fs::remove_file(path))
     }
 }
 

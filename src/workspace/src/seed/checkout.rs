@@ -1,11 +1,13 @@
 //! A git checkout: which files it has, and what git knows about them.
 
-use super::cache::Key;
+use super::cache::{Cache, Key};
 use super::config::Settings;
 use super::dot_git;
 use super::git::{Git, GitError};
+use super::index::{self, Tracked};
 use super::stamp::{Kind, Stamp};
 use super::tree::{Body, Sight, Tree};
+use super::untracked::Untracked;
 use super::{SeedError, Skipped, display};
 use crate::home::Home;
 use pyro_layer::layer_order;
@@ -43,7 +45,7 @@ pub(super) struct Repository {
     pub files: Files,
     pub head: Head,
     pub settings: Settings,
-    /// The index, as `git ls-files -z -s -t` lists it.
+    /// The index, as [`index::listing`] has it.
     pub listing: Vec<u8>,
 }
 
@@ -60,24 +62,6 @@ pub(super) struct Head {
 pub(super) struct View {
     pub tree: Tree,
     pub repositories: Vec<Repository>,
-}
-
-/// An entry of the index: `TAG MODE OBJECT STAGE<tab>PATH`.
-struct Tracked<'a> {
-    is_module: bool,
-    object: &'a [u8],
-    path: &'a [u8],
-}
-
-impl<'a> Tracked<'a> {
-    fn all(listing: &'a [u8]) -> impl Iterator<Item = Self> {
-        listing.split(|byte| *byte == 0).filter_map(|line| {
-            let tab = line.iter().position(|byte| *byte == b'\t')?;
-            let mut words = line[..tab].split(|byte| *byte == b' ').skip(1);
-            let (mode, object) = (words.next()?, words.next()?);
-            Some(Self { is_module: mode == b"160000", object, path: &line[tab + 1..] })
-        })
-    }
 }
 
 impl Checkout {
@@ -136,10 +120,10 @@ impl Checkout {
     }
 
     /// Looks at everything, and reads no content.
-    pub fn look(&self, home: &Home, mut key: Key) -> Result<(View, Key), SeedError> {
+    pub fn look(&self, home: &Home, cache: &Cache<'_>, mut key: Key) -> Result<(View, Key), SeedError> {
         let mut view = View { tree: Tree::open(&self.directory)?, repositories: Vec::new() };
         view.tree.leave_out(home.path());
-        self.look_into(&mut view, b"")?;
+        self.look_into(&mut view, cache, b"")?;
         view.tree.order();
         for repository in &view.repositories {
             repository.add_to(&mut key);
@@ -149,19 +133,32 @@ impl Checkout {
     }
 
     /// Adds what is in this checkout, which lies at `at` in the seed, and in those that it contains.
-    fn look_into(&self, view: &mut View, at: &[u8]) -> Result<(), SeedError> {
+    fn look_into(&self, view: &mut View, cache: &Cache<'_>, at: &[u8]) -> Result<(), SeedError> {
         let git = Git::in_directory(&self.directory);
         let tree = &view.tree;
-        let (tracked, others, head, settings) = thread::scope(|scope| {
-            let others = scope.spawn(|| self.untracked(&git).map(|paths| tree.look(below(at, paths))));
-            let head = scope.spawn(|| self.head(&git).and_then(|head| Ok((head, Settings::read(&git)?))));
-            let listing = git.read(&["ls-files", "-z", "-s", "-t"])?;
-            let tracked = (tree.look(below(at, tracked(&listing))), listing);
+        let listing = index::listing(cache, &git, &self.directory, &self.files.index)?;
+        let (head, (settings, others), tracked) = thread::scope(|scope| {
+            let head = scope.spawn(|| self.head(&git));
+            let settings = scope.spawn(|| Settings::read(&git));
+            let others = scope.spawn(|| {
+                let settings = settings.join().expect("it does not panic")?;
+                let question = Untracked {
+                    cache,
+                    git: &git,
+                    tree,
+                    directory: &self.directory,
+                    at,
+                    index: &self.files.index,
+                    exclude: &self.files.info[1].1,
+                    settings: &settings,
+                };
+                let others = tree.look(below(at, untracked(&question.list(&listing)?)));
+                Ok::<_, GitError>((settings, others))
+            });
+            let tracked = tree.look(below(at, tracked(&listing)));
             let others = others.join().expect("it does not panic")?;
-            let (head, settings) = head.join().expect("it does not panic")?;
-            Ok::<_, GitError>((tracked, others, head, settings))
+            Ok::<_, GitError>((head.join().expect("it does not panic")?, others, tracked))
         })?;
-        let (tracked, listing) = tracked;
         if self.is_top() {
             view.repositories.push(Repository {
                 path: at.to_vec(),
@@ -178,7 +175,7 @@ impl Checkout {
                 Sight::Found(stamp) if stamp.kind == Kind::Directory => {
                     // What else is in a directory in place of a tracked file is listed by itself.
                     if may_be_repository {
-                        self.nested(view, path)?;
+                        self.nested(view, cache, path)?;
                     }
                 }
                 Sight::Found(stamp) => view.tree.add(path, Body::Found(stamp)),
@@ -190,22 +187,14 @@ impl Checkout {
     }
 
     /// A submodule, or a repository that is not tracked.
-    fn nested(&self, view: &mut View, path: Vec<u8>) -> Result<(), SeedError> {
+    fn nested(&self, view: &mut View, cache: &Cache<'_>, path: Vec<u8>) -> Result<(), SeedError> {
         let directory = view.tree.directory.join(OsStr::from_bytes(&path));
         // A submodule that was not checked out is an empty directory.
         view.tree.add(path.clone(), Body::Directory(None));
         match Self::around(&directory)? {
-            Some(checkout) if checkout.is_top() => checkout.look_into(view, &path),
+            Some(checkout) if checkout.is_top() => checkout.look_into(view, cache, &path),
             _ => Ok(()),
         }
-    }
-
-    fn untracked(&self, git: &Git) -> Result<Vec<(Vec<u8>, bool)>, GitError> {
-        let output = git.read(&["ls-files", "-z", "-o", "--exclude-standard"])?;
-        let paths = output.split(|byte| *byte == 0).filter(|path| !path.is_empty());
-        // A slash at the end marks a repository.
-        let paths = paths.map(|path| path.strip_suffix(b"/").map_or((path, false), |path| (path, true)));
-        Ok(paths.map(|(path, is_repository)| (path.to_vec(), is_repository)).collect())
     }
 
     fn head(&self, git: &Git) -> Result<Head, GitError> {
@@ -231,6 +220,14 @@ fn tracked(listing: &[u8]) -> Vec<(Vec<u8>, bool)> {
         }
     }
     paths
+}
+
+/// Paths that are not tracked, and whether each is a repository.
+fn untracked(answer: &[u8]) -> Vec<(Vec<u8>, bool)> {
+    let paths = answer.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+    // A slash at the end marks a repository.
+    let paths = paths.map(|path| path.strip_suffix(b"/").map_or((path, false), |path| (path, true)));
+    paths.map(|(path, is_repository)| (path.to_vec(), is_repository)).collect()
 }
 
 /// Paths of a repository in the seed, in the order of layers.

@@ -1,6 +1,7 @@
 //! The configuration of a seed's `.git`: what its files need, remotes without credentials, and who
 //! commits. Nothing else of the host's.
 
+use super::cache::Key;
 use super::git::{Git, GitError};
 use super::url::without_credentials;
 
@@ -50,6 +51,20 @@ impl Settings {
             });
         }
         Self(settings)
+    }
+
+    /// The value that counts.
+    pub fn last(&self, section: &str, name: &str) -> Option<&[u8]> {
+        let is_it = |it: &&Setting| it.section == section && it.subsection.is_none() && it.name == name;
+        self.0.iter().rfind(is_it).map(|it| &it.value[..])
+    }
+
+    /// All of it.
+    pub fn add_to(&self, key: &mut Key) {
+        for Setting { section, subsection, name, value, .. } in &self.0 {
+            let subsection = subsection.as_deref().unwrap_or_default();
+            [section.as_bytes(), subsection, name.as_bytes(), value].iter().for_each(|part| key.add(part));
+        }
     }
 
     fn of<'a>(&'a self, section: &'a str, subsection: Option<&'a [u8]>) -> impl Iterator<Item = &'a Setting> {

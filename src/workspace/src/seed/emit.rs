@@ -4,6 +4,7 @@ use super::cache::{Kept, Made};
 use super::stamp::{Kind, Stamp};
 use super::tree::{Body, Tree, changing, words};
 use super::{Owner, PREFIX, SeedError, Skipped, display};
+use crate::until::Until;
 use pyro_layer::{LayerWriter, Member, Meta, Time, WriteError};
 use pyro_oci::{LayerError, Store};
 use rustix::fd::OwnedFd;
@@ -23,10 +24,11 @@ const SMALL: u64 = 1 << 20;
 const READS: u32 = 5;
 
 /// Writes the layer.
-pub(super) fn write(store: &Store, tree: &Tree, owner: Owner) -> Result<Made, SeedError> {
+pub(super) fn write(store: &Store, tree: &Tree, owner: Owner, until: Until<'_>) -> Result<Made, SeedError> {
     let mut emitter = Emitter {
         tree,
         owner,
+        until,
         newest: tree.newest(),
         buffer: Vec::new(),
         entries: 0,
@@ -39,9 +41,25 @@ pub(super) fn write(store: &Store, tree: &Tree, owner: Owner) -> Result<Made, Se
     Ok(Made { kept: Kept { layer, entries, bytes, skipped }, exact })
 }
 
+/// A file that is read until somebody cancels.
+struct Watched<'a> {
+    file: &'a mut File,
+    until: Until<'a>,
+}
+
+impl io::Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.until.is_cancelled() {
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.file.read(buffer)
+    }
+}
+
 struct Emitter<'a> {
     tree: &'a Tree,
     owner: Owner,
+    until: Until<'a>,
     /// Given to what has no time of its own.
     newest: Time,
     buffer: Vec<u8>,
@@ -57,6 +75,9 @@ impl Emitter<'_> {
         let top = self.meta(0o755, self.newest);
         writer.add(PREFIX, &top, Member::Directory { opaque: false })?;
         for (path, body) in &self.tree.members {
+            if self.until.is_cancelled() {
+                return Err(SeedError::Cancelled);
+            }
             let whole = [PREFIX, b"/", path].concat();
             match body {
                 Body::Directory(time) => {
@@ -180,8 +201,10 @@ impl Emitter<'_> {
         stamp: &Stamp,
     ) -> Result<(), SeedError> {
         let meta = self.file_meta(stamp);
-        let added = writer.add(whole, &meta, Member::File { size: stamp.size, content: file });
+        let mut content = Watched { file, until: self.until };
+        let added = writer.add(whole, &meta, Member::File { size: stamp.size, content: &mut content });
         match added {
+            Err(WriteError::Read(..)) if self.until.is_cancelled() => return Err(SeedError::Cancelled),
             Err(WriteError::Size { .. }) => return Err(changing(path)),
             Err(WriteError::Read(_, source)) => return Err(self.source_error(path, source)),
             Err(error) => return Err(LayerError::from(error).into()),

@@ -14,13 +14,17 @@ mod directory;
 mod dot_git;
 mod emit;
 mod git;
+mod index;
 mod owner;
 mod stamp;
 mod tree;
+mod untracked;
 mod url;
 
 use crate::diff::DiffError;
 use crate::home::Home;
+use crate::trace;
+use crate::until::Until;
 use cache::{Cache, Kept, Key};
 use checkout::Checkout;
 pub use git::GitError;
@@ -142,6 +146,9 @@ pub enum SeedError {
     /// Somebody writes to the source.
     #[error("{0:?} changes while it is read")]
     Changing(String),
+    /// The user had enough.
+    #[error("interrupted")]
+    Cancelled,
     /// Something in the cache cannot be used.
     #[error("the cache of seeds, {}: {source}", path.display())]
     Cache {
@@ -269,10 +276,10 @@ impl Seed {
     ///
     /// # Errors
     /// [`SeedError`].
-    pub fn layer(&self, home: &Home, owner: Owner) -> Result<Seeded, SeedError> {
+    pub fn layer(&self, home: &Home, owner: Owner, until: Until<'_>) -> Result<Seeded, SeedError> {
         let mut attempt = 1;
         loop {
-            match self.attempt(home, owner) {
+            match self.attempt(home, owner, until) {
                 Err(SeedError::Changing(_)) if attempt < ATTEMPTS => attempt += 1,
                 result => return result.map(|(kept, reused)| self.seeded(kept, reused)),
             }
@@ -280,25 +287,29 @@ impl Seed {
     }
 
     /// Whether the layer was there already comes with it.
-    fn attempt(&self, home: &Home, owner: Owner) -> Result<(Kept, bool), SeedError> {
-        let key = Key::new(owner);
-        match &self.kind {
+    fn attempt(&self, home: &Home, owner: Owner, until: Until<'_>) -> Result<(Kept, bool), SeedError> {
+        let (key, cache) = (Key::new(owner), Cache::open(home)?);
+        let seed = match &self.kind {
             Kind::Checkout(checkout) => {
-                let (view, key) = checkout.look(home, key)?;
-                Cache::open(home)?.find_or_make(key, |scratch| {
+                let (view, key) = checkout.look(home, &cache, key)?;
+                trace::reached("source looked at");
+                cache.find_or_make(key, |scratch| {
                     let tree = view.with_git(scratch)?;
-                    emit::write(home.store(), &tree, owner)
+                    trace::reached("history packed");
+                    emit::write(home.store(), &tree, owner, until)
                 })
             }
             Kind::Directory(path) => {
                 let (tree, key) = directory::look(path, home, key)?;
-                Cache::open(home)?.find_or_make(key, |_| emit::write(home.store(), &tree, owner))
+                cache.find_or_make(key, |_| emit::write(home.store(), &tree, owner, until))
             }
             Kind::Archive(path) => {
                 let key = archive::look(path, key)?;
-                Cache::open(home)?.find_or_make(key, |_| archive::write(home.store(), path, owner))
+                cache.find_or_make(key, |_| archive::write(home.store(), path, owner))
             }
-        }
+        };
+        trace::reached("seed found");
+        seed
     }
 
     fn seeded(&self, kept: Kept, reused: bool) -> Seeded {

@@ -15,7 +15,7 @@ pub(super) struct Stamp {
     /// When anything of it changed last.
     changed: Time,
     inode: u64,
-    device: u64,
+    pub device: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Which files of a checkout are in its seed.
 
 use super::child;
-use super::support::{Bench, Checkout, git_in, listing, run, same_state};
-use pyro_workspace::{Seed, SeedMode};
+use super::support::{Bench, Checkout, git_in, listing, never, run, same_state};
+use pyro_workspace::{Cancel, Seed, SeedMode};
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -139,7 +139,7 @@ fn a_directory_inside_gives_its_files_alone() {
     let seeded = bench.seed(&checkout.path().join("junk"));
     assert_eq!((seeded.facts.mode, seeded.facts.entries), (SeedMode::Directory, 1));
     let whole = Seed::checkout(&checkout.path().join("dir")).unwrap().unwrap();
-    let whole = whole.layer(&bench.home, Default::default()).unwrap();
+    let whole = whole.layer(&bench.home, Default::default(), never(&Cancel::new().unwrap())).unwrap();
     assert_eq!(whole.facts.origin_ref, checkout.path().canonicalize().unwrap().to_str().unwrap());
     assert_eq!(whole.facts.entries, 5);
 }

@@ -1,13 +1,13 @@
 //! Seeding in a process of its own: as another user, or watched.
 
-use pyro_workspace::{Home, Owner, Seed};
+use pyro_workspace::{Cancel, Home, Owner, Seed};
 use rustix::process::geteuid;
 use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::support::run;
+use super::support::{never, run};
 
 const HOME: &str = "PYRO_SEED_CHILD_HOME";
 const SOURCE: &str = "PYRO_SEED_CHILD_SOURCE";
@@ -84,7 +84,9 @@ fn other(source: &Path, user: &str) -> String {
 fn seeds() {
     let get = |name: &str| env::var(name).expect("started by another test");
     let home = Home::open(Path::new(&get(HOME))).unwrap();
-    let seeded = Seed::of(Path::new(&get(SOURCE))).and_then(|seed| seed.layer(&home, Owner::default()));
+    let cancel = Cancel::new().unwrap();
+    let seeded = Seed::of(Path::new(&get(SOURCE)))
+        .and_then(|seed| seed.layer(&home, Owner::default(), never(&cancel)));
     let words = match seeded {
         Ok(seeded) => {
             let skipped = seeded.skipped.iter().map(|it| format!("{}: {}", it.path, it.why));

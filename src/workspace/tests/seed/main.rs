@@ -9,3 +9,4 @@ mod directories;
 mod repositories;
 mod reuse;
 mod support;
+mod untracked;

@@ -1,8 +1,8 @@
 //! Seeds that are there already, and sources that change.
 
 use super::child;
-use super::support::{Bench, Checkout, run};
-use pyro_workspace::{OriginKind, Owner, Seed, SeedError};
+use super::support::{Bench, Checkout, never, run};
+use pyro_workspace::{Cancel, OriginKind, Owner, Seed, SeedError};
 use std::fs::{self, File};
 use std::io::{Seek as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 /// Until clocks of file systems have moved on: what is newer is not trusted.
-fn settle() {
+pub fn settle() {
     thread::sleep(Duration::from_millis(50));
 }
 
@@ -42,7 +42,7 @@ fn an_unchanged_source_is_the_same_layer_and_any_change_another() {
         last = next;
     }
     let other = Seed::of(checkout.path()).unwrap().named_by(OriginKind::ProjectPath, "here");
-    let other = other.layer(&bench.home, Owner { uid: 7, gid: 7 }).unwrap();
+    let other = other.layer(&bench.home, Owner { uid: 7, gid: 7 }, never(&Cancel::new().unwrap())).unwrap();
     assert!(!other.reused, "it has another owner");
     assert_eq!((other.facts.origin_kind, &*other.facts.origin_ref), (OriginKind::ProjectPath, "here"));
     // A layer that is gone is made again.
@@ -61,7 +61,7 @@ fn an_unchanged_checkout_is_not_read() {
             ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2", "-o", trace.to_str().unwrap()];
         child::told(&mut child::command(&before, bench.home.path(), checkout.path()));
         let trace = fs::read_to_string(&trace).unwrap();
-        assert!(trace.contains(".git/index\""), "{trace}");
+        assert!(trace.contains(".git/config\""), "{trace}");
         let files = ["\"a\"", "\"b\"", "\"dir/b\"", "\"run\""];
         trace.lines().filter(|line| files.iter().any(|file| line.contains(file))).count()
     };
@@ -84,6 +84,24 @@ fn the_cache_forgets_what_is_gone_and_what_a_crash_left() {
     let names: Vec<_> = fs::read_dir(cache).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(names.iter().filter(|name| name.to_string_lossy().ends_with(".json")).count(), 1, "{names:?}");
     assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("tmp-")), "{names:?}");
+}
+
+#[test]
+fn a_seed_that_is_cancelled_leaves_nothing() {
+    let bench = Bench::new();
+    let checkout = Checkout::new();
+    let cancel = Cancel::new().unwrap();
+    cancel.cancel();
+    let seeded = Seed::of(checkout.path()).unwrap().layer(&bench.home, Owner::default(), never(&cancel));
+    assert!(matches!(seeded, Err(SeedError::Cancelled)), "{seeded:?}");
+    let left = |directory: &std::path::Path| {
+        let names = fs::read_dir(directory).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("tmp-") || name.starts_with(".tmp")).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&bench.home.cache().join("seed")), [""; 0]);
+    assert_eq!(left(&bench.home.store().layout().join("blobs/sha256")), [""; 0]);
+    // Nothing stands in the way of the next one.
+    bench.seed(checkout.path());
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! What the tests share: sources, and seeds of them that are unpacked again.
 
-use pyro_workspace::{Home, Owner, Seed, SeedError, Seeded};
+use pyro_workspace::{Cancel, Home, Owner, Seed, SeedError, Seeded, Until};
 use rustix::process::{getegid, geteuid};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
+
+/// Nobody gives up.
+pub fn never(cancel: &Cancel) -> Until<'_> {
+    Until { deadline: None, cancel }
+}
 
 /// Runs a program that must succeed.
 pub fn run(command: &mut Command) -> Output {
@@ -93,7 +98,7 @@ impl Bench {
 
     pub fn try_seed(&self, path: &Path) -> Result<Seeded, SeedError> {
         let owner = Owner { uid: geteuid().as_raw(), gid: getegid().as_raw() };
-        Seed::of(path)?.layer(&self.home, owner)
+        Seed::of(path)?.layer(&self.home, owner, never(&Cancel::new().unwrap()))
     }
 
     pub fn seed(&self, path: &Path) -> Seeded {

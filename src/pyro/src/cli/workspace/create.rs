@@ -69,7 +69,8 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, UserError> {
     let (image, held) = environment(&context.config, &shown, &home, &args.environment)?;
     let source =
         args.seed_path.map(|path| Seed::of(&path).map_err(|error| seed_error(&error))).transpose()?;
-    let seeded = source.map(|source| seed(&home, &image, &source)).transpose()?;
+    let seeded = source.map(|source| context.interruptible(|until| seed(&home, &image, &source, until)));
+    let seeded = seeded.transpose()?;
     let spec = CreateSpec {
         name: args.name,
         labels: args.label.into_iter().collect(),

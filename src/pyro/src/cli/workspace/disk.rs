@@ -2,7 +2,7 @@
 
 use super::super::context::Context;
 use super::Addressed;
-use super::file::{LISTED_MAX, READ_DEFAULT, READ_MAX, line, value};
+use super::file::{LISTED_MAX, READ_DEFAULT, READ_MAX, line, note_cut, value};
 use super::live::Report;
 use crate::error::UserError;
 use crate::exit::Exit;
@@ -73,9 +73,14 @@ struct ExportArgs {
 
 /// Runs `pyro workspace disk`.
 pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, UserError> {
+    let began = Instant::now();
     context.interruptible(|until| match &args.verb {
-        Verb::List(args) => look(context, &args.workspace, until, |disk| list(context, args, disk, until)),
-        Verb::Read(args) => look(context, &args.workspace, until, |disk| read(context, args, disk, until)),
+        Verb::List(args) => {
+            look(context, &args.workspace, until, |disk| list(context, args, disk, began, until))
+        }
+        Verb::Read(args) => {
+            look(context, &args.workspace, until, |disk| read(context, args, disk, began, until))
+        }
         Verb::Export(args) => write(context, args, until),
     })?;
     Ok(Exit::Done)
@@ -94,7 +99,13 @@ fn look(
     work(&disk)
 }
 
-fn list(context: &Context, args: &ListArgs, disk: &Disk, until: Until<'_>) -> Result<(), UserError> {
+fn list(
+    context: &Context,
+    args: &ListArgs,
+    disk: &Disk,
+    began: Instant,
+    until: Until<'_>,
+) -> Result<(), UserError> {
     let depth = if args.recursive { Depth::All } else { Depth::Children };
     let listing =
         disk.list(&args.path, depth, LISTED_MAX, until).map_err(|error| disk_error(disk, &error))?;
@@ -102,19 +113,32 @@ fn list(context: &Context, args: &ListArgs, disk: &Disk, until: Until<'_>) -> Re
     if listing.truncated && !context.out.is_json() {
         context.out.note(format_args!("note: there are more than {LISTED_MAX}; name a directory below"));
     }
-    sum_up(context, disk, "list", format_args!("path={} entries={}", args.path, listing.entries.len()));
+    sum_up(
+        context,
+        disk,
+        began,
+        "list",
+        format_args!("path={} entries={}", args.path, listing.entries.len()),
+    );
     Ok(())
 }
 
-fn read(context: &Context, args: &ReadArgs, disk: &Disk, until: Until<'_>) -> Result<(), UserError> {
+fn read(
+    context: &Context,
+    args: &ReadArgs,
+    disk: &Disk,
+    began: Instant,
+    until: Until<'_>,
+) -> Result<(), UserError> {
     let content = disk.read(&args.path, args.max_bytes, until).map_err(|error| disk_error(disk, &error))?;
     if context.out.is_json() {
         return Ok(context.out.json(&report(disk, value(&args.path, &content)))?);
     }
     context.out.content(&content.bytes)?;
+    note_cut(context, &content);
     if !args.content_only {
         let (bytes, size) = (content.bytes.len(), content.size);
-        sum_up(context, disk, "read", format_args!("path={} bytes={bytes} size={size}", args.path));
+        sum_up(context, disk, began, "read", format_args!("path={} bytes={bytes} size={size}", args.path));
     }
     Ok(())
 }
@@ -125,10 +149,13 @@ fn report<T>(disk: &Disk, result: T) -> Report<T> {
     Report { workspace_id: record.id.to_string(), execution_mode, result }
 }
 
-fn sum_up(context: &Context, disk: &Disk, verb: &str, facts: std::fmt::Arguments<'_>) {
+fn sum_up(context: &Context, disk: &Disk, began: Instant, verb: &str, facts: std::fmt::Arguments<'_>) {
     if !context.out.is_json() {
         let (id, mode) = (&disk.record().id, disk.record().execution_mode.as_str());
-        context.out.note(format_args!("[workspace disk {verb}] id={id} {facts} execution_mode={mode}"));
+        let ms = began.elapsed().as_millis();
+        context.out.note(format_args!(
+            "[workspace disk {verb}] id={id} {facts} execution_mode={mode} duration_ms={ms}"
+        ));
     }
 }
 

@@ -134,15 +134,21 @@ fn run_read(context: &Context, args: &ReadArgs) -> Result<Exit, UserError> {
         return Ok(Exit::Done);
     }
     out.content(&content.bytes)?;
-    if content.is_truncated() {
-        out.note(format_args!(
-            "note: the first {bytes} of {size} bytes; --max-bytes N, up to {READ_MAX}, shows more"
-        ));
-    }
+    note_cut(context, content);
     if !args.content_only {
         done.sum_up(context, "file read", format_args!("path={place} bytes={bytes} size={size}"));
     }
     Ok(Exit::Done)
+}
+
+/// Says that there is more of it than was shown.
+pub(super) fn note_cut(context: &Context, content: &FileContent) {
+    let (bytes, size) = (content.bytes.len(), content.size);
+    if content.is_truncated() {
+        context.out.note(format_args!(
+            "note: the first {bytes} of {size} bytes; --max-bytes N, up to {READ_MAX}, shows more"
+        ));
+    }
 }
 
 /// Content, for `--json`.

@@ -59,7 +59,7 @@ impl Operation for Create {
         let session = call.session;
         let resources = self.resources(call)?;
         let of_mode = session.mode.as_ref().and_then(|mode| mode.recipe.resources.ttl_seconds);
-        let ttl_seconds = self.ttl_seconds.or(of_mode).or(session.config.defaults.ttl_seconds);
+        let ttl_seconds = self.ttl_seconds.or(session.config.defaults.ttl_seconds).or(of_mode);
         let ttl_seconds = within("ttl_seconds", ttl_seconds.unwrap_or(TTL_SECONDS), 1..=SECONDS_MAX)?;
         let (name, labels) = (name(self.name)?, labels(self.labels)?);
         let home = call.home()?;
@@ -77,7 +77,8 @@ impl Operation for Create {
             }
             None => session.source().seed(&home, call.until())?,
         };
-        let seeded = source.as_ref().map(|source| seed(&home, &image, &source.seed)).transpose()?;
+        let seeded =
+            source.as_ref().map(|source| seed(&home, &image, &source.seed, call.until())).transpose()?;
         let spec = CreateSpec {
             name,
             labels,
@@ -111,8 +112,8 @@ impl Create {
     fn resources(&self, call: &Call<'_>) -> Result<Resources, UserError> {
         let mode = call.session.mode.as_ref().map(|mode| mode.recipe.resources).unwrap_or_default();
         let defaults = &call.session.config.defaults;
-        let vcpus = self.vcpu_count.or(mode.vcpu_count).or(defaults.vcpu_count).unwrap_or(VCPU_COUNT);
-        let mem_mib = self.mem_mib.or(mode.mem_mib).or(defaults.mem_mib).unwrap_or(MEM_MIB);
+        let vcpus = self.vcpu_count.or(defaults.vcpu_count).or(mode.vcpu_count).unwrap_or(VCPU_COUNT);
+        let mem_mib = self.mem_mib.or(defaults.mem_mib).or(mode.mem_mib).unwrap_or(MEM_MIB);
         let disk_mib = self.disk_mib.or(mode.disk_mib).unwrap_or(DISK_MIB);
         within("vcpu_count", u64::from(vcpus), 1..=VCPUS_MAX)?;
         within("mem_mib", u64::from(mem_mib), MEM_MIB_MIN..=MEM_MIB_MAX)?;

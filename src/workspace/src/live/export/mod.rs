@@ -15,6 +15,7 @@ mod tree;
 use super::changes::{ChangesError, diff};
 use super::{AccessError, Live, Place, WORKSPACE};
 use crate::agent::{AgentError, Content, Files};
+use crate::exports;
 use crate::patch::display_path;
 use crate::seed::Skipped;
 use archive::Archive;
@@ -42,6 +43,18 @@ pub enum Format {
     Tar,
     /// What of them has changed, as a patch.
     Patch,
+}
+
+impl Format {
+    /// The name that users give and results carry.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Files => "files",
+            Self::Tar => "tar",
+            Self::Patch => "patch",
+        }
+    }
 }
 
 /// What was exported.
@@ -156,6 +169,7 @@ pub fn export(
         Format::Patch => patch(live, place, &stage)?,
     };
     stage.publish()?;
+    exports::made(&live.directory, &place.to_string(), format.as_str(), target);
     Ok(exported)
 }
 
