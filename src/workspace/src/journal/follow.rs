@@ -66,7 +66,19 @@ pub fn follow(
 }
 
 /// Hears of changes in a directory.
-struct Watch(OwnedFd);
+struct Watch {
+    /// There until it is dropped.
+    inotify: Option<OwnedFd>,
+}
+
+impl Drop for Watch {
+    /// The kernel takes ten milliseconds and more to close one, in which it waits for others: nobody waits
+    /// for that here. Where there can be no thread, it is closed at once.
+    fn drop(&mut self) {
+        let inotify = self.inotify.take();
+        drop(std::thread::Builder::new().name("unwatch".into()).spawn(move || drop(inotify)));
+    }
+}
 
 impl Watch {
     fn new(directory: &Path) -> io::Result<Self> {
@@ -75,18 +87,19 @@ impl Watch {
         let events =
             WatchFlags::MODIFY | WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::DELETE_SELF;
         inotify::add_watch(&inotify, directory, events | WatchFlags::ONLYDIR)?;
-        Ok(Self(inotify))
+        Ok(Self { inotify: Some(inotify) })
     }
 
     /// Waits for a change, and forgets all that there were.
     fn wait(&self, until: Until<'_>) -> Result<(), FollowError> {
-        match until.readable(&[self.0.as_fd()])? {
+        let inotify = self.inotify.as_ref().expect("it is there until the watch is dropped");
+        match until.readable(&[inotify.as_fd()])? {
             Woken::Readable(_) => {}
             Woken::Deadline => return Err(FollowError::Deadline),
             Woken::Cancelled => return Err(FollowError::Cancelled),
         }
         let mut buffer = [MaybeUninit::uninit(); 4096];
-        let mut reader = inotify::Reader::new(&self.0, &mut buffer);
+        let mut reader = inotify::Reader::new(inotify, &mut buffer);
         while reader.next().is_ok_and(|event| !event.events().contains(ReadFlags::QUEUE_OVERFLOW)) {}
         Ok(())
     }
