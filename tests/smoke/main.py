@@ -1,0 +1,74 @@
+#!/usr/bin/python3 -B
+"""Drives `pyro mcp serve` through the workflows of use-cases/, with the official MCP SDK.
+
+  main.py CASE...
+
+PYRO names the program, PYRO_TEST_IMAGE the image that is `debian:12` unless USE_CASE_ENVIRONMENT names another
+environment, which is pulled. USE_CASE_HOST_COMPAT=1 takes namespaces instead of microVMs. PYRO_HOME is a state
+directory to use; otherwise there is a new one.
+"""
+
+import importlib
+import os
+import sys
+import tempfile
+import shutil
+import time
+
+from surroundings import ROOT, Surroundings
+
+sys.path.insert(1, f"{ROOT}/target/smoke/sdk-{sys.version_info[0]}.{sys.version_info[1]}")
+CASES = ["repro-fix-loop", "parallel-workspaces", "untrusted-inspection", "daily-loop"]
+
+
+def install(surroundings):
+    """The environment of all cases."""
+    if surroundings.run(surroundings.pyro, "env", "inspect", surroundings.environment, status=None):
+        return
+    if "USE_CASE_ENVIRONMENT" in os.environ:
+        surroundings.run(surroundings.pyro, "env", "pull", surroundings.environment)
+    else:
+        image = os.environ["PYRO_TEST_IMAGE"]
+        surroundings.run(surroundings.pyro, "env", "import", image, "-t", surroundings.environment)
+
+
+def drive(case, pyro, home):
+    import anyio
+
+    driver = importlib.import_module(case.replace("-", "_"))
+    environment = os.environ.get("USE_CASE_ENVIRONMENT") or "debian:12"
+    host_compat = os.environ.get("USE_CASE_HOST_COMPAT", "") not in ("", "0")
+    surroundings = Surroundings(pyro, environment, host_compat, home)
+    try:
+        install(surroundings)
+        clock = time.monotonic()
+        anyio.run(driver.drive, surroundings)
+        surroundings.nothing_is_left()
+        mode = surroundings.execution_mode()
+        print(f"smoke: {case}: passed in {time.monotonic() - clock:.1f} s ({environment}, {mode})", flush=True)
+    except BaseException:
+        with open(f"{surroundings.work}/server.log", "a+") as log:
+            log.seek(0)
+            print(f"smoke: {case}: failed; the server said:\n{log.read()}", file=sys.stderr)
+        raise
+    finally:
+        surroundings.close()
+
+
+def main(cases):
+    unknown = set(cases) - set(CASES)
+    if unknown or not cases:
+        sys.exit(f"usage: main.py CASE...; cases: {' '.join(CASES)}")
+    pyro = os.path.realpath(os.environ["PYRO"])
+    given = os.environ.get("PYRO_HOME")
+    home = given or os.path.realpath(tempfile.mkdtemp(prefix="pyro-smoke-home-"))
+    try:
+        for case in cases:
+            drive(case, pyro, home)
+    finally:
+        if not given:
+            shutil.rmtree(home)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
