@@ -1,7 +1,7 @@
 //! The life of a workspace, and states of it that are kept.
 
 use crate::pyro;
-use crate::support::{snapshots, workspaces};
+use crate::support::{prepare, snapshots, workspaces};
 
 #[test]
 fn a_workspace_lives_through_stops_and_ends_with_delete() {
@@ -86,4 +86,9 @@ fn a_fork_goes_its_own_way() {
 #[test]
 fn a_commit_is_an_image_like_any_other() {
     snapshots::a_commit_is_an_image_like_any_other(&pyro());
+}
+
+#[test]
+fn an_environment_is_prepared_once() {
+    prepare::an_environment_is_prepared_once(&pyro());
 }

@@ -19,6 +19,7 @@ mod documented;
 mod host_compat;
 mod mcp;
 mod modes;
+mod prepare;
 mod project;
 mod prune;
 mod workspace_crashes;

@@ -15,15 +15,15 @@ use tar::EntryType;
 use tempfile::TempDir;
 
 /// A small image with a shell, in a registry; and a state directory that may pull it from there.
-struct Bench {
-    home: TempDir,
-    image: String,
+pub struct Bench {
+    pub home: TempDir,
+    pub image: String,
     made: Made,
     registry: Registry,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let busybox = fs::read("/bin/busybox").expect("busybox-static; run `make setup`, it installs it");
         let layers = [
             Tarball::new().directory("bin/").entry("bin/sh", EntryType::Regular, 0o755, &busybox, |_| {}),
@@ -40,7 +40,7 @@ impl Bench {
         Self { home, image: format!("{}/shell:1", registry.address()), made, registry }
     }
 
-    fn pyro(&self, words: &[&str]) -> Command {
+    pub fn pyro(&self, words: &[&str]) -> Command {
         let mut command = command(self.home.path());
         command.args(words);
         command

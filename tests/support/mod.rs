@@ -13,6 +13,7 @@ pub mod disks;
 pub mod endurance;
 pub mod files;
 pub mod machine;
+pub mod prepare;
 pub mod process;
 pub mod snapshots;
 pub mod workspaces;
@@ -105,6 +106,11 @@ impl Pyro {
     /// Creates a workspace.
     pub fn create(&self, flags: &[&str]) -> Ran {
         Ran::of(&self.create_command(flags).output().expect("pyro starts"))
+    }
+
+    /// `pyro prepare --json FLAGS… ENVIRONMENT`.
+    pub fn prepare(&self, flags: &[&str]) -> Ran {
+        self.pyro(&[&["prepare", "--json"], self.flags, flags, &[ENVIRONMENT]].concat())
     }
 
     /// The same images under another state directory, where there is nothing else.

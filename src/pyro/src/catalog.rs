@@ -12,6 +12,9 @@ const CATALOG: &str = include_str!("../../../images/catalog.toml");
 /// of the same short name from a public registry is another image, and can be installed beside it.
 const LOCAL_REPOSITORY: &str = "environments/";
 
+/// The environment where nothing names one.
+pub const DEFAULT_ENVIRONMENT: &str = "debian:12";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Catalog {

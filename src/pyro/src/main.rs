@@ -9,6 +9,7 @@ mod explain;
 mod label;
 mod mcp;
 mod project;
+mod readiness;
 mod recipe;
 mod start;
 mod text;

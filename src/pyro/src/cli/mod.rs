@@ -119,7 +119,7 @@ fn dispatch(cli: Cli, out: Output) -> Result<Exit, UserError> {
         Command::Mcp(args) => mcp::run(&context(cli.global.home)?, args),
         Command::Host(args) => host::run(&context(cli.global.home)?, args),
         Command::Mode(args) => mode::run(&context(cli.global.home)?, args),
-        Command::Prepare(args) => prepare::run(&context(cli.global.home)?, args),
+        Command::Prepare(args) => prepare::run(&context(cli.global.home)?, &args),
         Command::Supervisor(args) => workspace::supervisor(&args),
         Command::Completion(args) => {
             let mut script = Vec::new();

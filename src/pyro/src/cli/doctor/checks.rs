@@ -6,6 +6,7 @@ use crate::cli::context::Context;
 use crate::explain::project_error;
 use crate::mcp::args::ServeArgs;
 use crate::project::{Source, Surroundings};
+use crate::readiness::Readiness;
 use crate::text::bytes;
 use pyro_machine::firmware;
 use pyro_workspace::{Home, Verdict};
@@ -174,17 +175,27 @@ pub fn environment(home: &Home, name: &str) -> Check {
         Ok(environment) => environment,
         Err(error) => return Check::fail("environment", error.to_string(), "pyro env list"),
     };
-    match home.store().find(environment.local()) {
-        Ok(Some(image)) => {
-            let detail =
-                format!("{name}: installed, {} in {} layers", bytes(image.size()), image.layers.len());
-            Check::pass("environment", detail)
+    let image = match home.store().find(environment.local()) {
+        Ok(image) => image,
+        Err(error) => {
+            let fix = format!("pyro env pull {name}");
+            return Check::fail("environment", format!("{name}: {error}"), fix);
         }
-        Ok(None) => Check::warn(
-            "environment",
-            format!("{name}: cold, not installed"),
-            format!("pyro env pull {name}"),
-        ),
-        Err(error) => Check::fail("environment", format!("{name}: {error}"), format!("pyro env pull {name}")),
+    };
+    let prepare = format!("pyro prepare {name}");
+    match Readiness::of(home, &environment, image.as_ref()) {
+        Readiness::Cold { installed: false } => {
+            Check::warn("environment", format!("{name}: cold: not installed"), prepare)
+        }
+        Readiness::Cold { installed: true } => {
+            Check::warn("environment", format!("{name}: cold: installed, but not tried yet"), prepare)
+        }
+        Readiness::Stale { changes } => {
+            Check::warn("environment", format!("{name}: stale: {}", changes.join("; ")), prepare)
+        }
+        Readiness::Warm(proof) => {
+            let (mode, since) = (proof.execution_mode.as_str(), proof.prepared_at);
+            Check::pass("environment", format!("{name}: warm since {since:.0}, execution_mode={mode}"))
+        }
     }
 }
