@@ -12,11 +12,12 @@ export LAB_IMG ?= $(CURDIR)/target/lab
 export PYRO_TEST_IMAGE := $(CURDIR)/$(IMAGE)
 # For tests that start machines by themselves; pyro looks beside its own program first.
 export PYRO_MACHINE := $(BUILD)/pyro-machine
+SMOKES := repro-fix-loop parallel-workspaces untrusted-inspection daily-loop
 .DEFAULT_GOAL := help
-.PHONY: help setup build agent demo image lab test test-kvm fuzz bench lint lint-fast check-flake clean
+.PHONY: help setup build agent demo image lab test test-kvm smoke-use-cases $(SMOKES:%=smoke-%) fuzz bench lint lint-fast check-flake clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 setup: ## install what is missing to build and test
 	@./setup.sh test
@@ -45,6 +46,12 @@ test: setup agent ## every test; real guests on this host's KVM or in the lab
 
 test-kvm: setup agent ## the tests on real guests alone
 	@tests/run.sh -E 'binary(guest)' $(ARGS)
+
+smoke-use-cases: setup build ## the workflows of use-cases/, on real guests; smoke-repro-fix-loop: one of them
+	@tests/smoke/run.sh $(SMOKES)
+
+$(SMOKES:%=smoke-%): smoke-%: setup build
+	@tests/smoke/run.sh $*
 
 bench: ## pyro against others, as a table; ARGS='--runs 5 run start' chooses rows
 	@./setup.sh bench

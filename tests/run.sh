@@ -10,11 +10,11 @@ firmware=$PWD/target/lib/libkrunfw.so.5
 [ ! -e "$firmware" ] || export PYRO_LIBKRUNFW="${PYRO_LIBKRUNFW:-$firmware}"
 
 # The images are made while cargo compiles: that waits for the network, this for the processor.
-make --no-print-directory image lab &
+{ make --no-print-directory image lab && tests/smoke/sdk.sh; } &
 made=$!
 # shellcheck disable=SC2086
 cargo nextest run $profile --no-run "$@"
-wait "$made" || { echo "make test: the test image or the lab could not be built" >&2; exit 1; }
+wait "$made" || { echo "make test: the test image, the lab or the MCP SDK could not be had" >&2; exit 1; }
 
 # Some thousand hostile inputs each, when everything is tested.
 [ $# -gt 0 ] || RUNS=20000 tests/fuzz/run.sh

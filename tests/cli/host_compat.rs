@@ -3,7 +3,7 @@
 use crate::images::layout::{Layout, Packing};
 use crate::images::tarball::Tarball;
 use crate::pyro;
-use crate::support::{Ran, command, disks, endurance};
+use crate::support::{Ran, command, disks, endurance, smoke};
 
 /// An image whose user is the one that its databases give a number for a name.
 #[test]
@@ -42,4 +42,10 @@ fn a_directory_is_no_disk() {
 #[test]
 fn output_without_end_takes_no_memory() {
     endurance::output_without_end_takes_no_memory(&pyro(), 1 << 30);
+}
+
+#[test]
+fn workflows_of_use_cases_pass() {
+    let cases = ["repro-fix-loop", "parallel-workspaces", "untrusted-inspection", "daily-loop"];
+    smoke::on_namespaces(&cases);
 }

@@ -1,7 +1,7 @@
 //! What only real microVMs can show, or show on another scale.
 
 use crate::pyro;
-use crate::support::{agent, crashes, disks, endurance};
+use crate::support::{agent, crashes, disks, endurance, smoke};
 
 #[test]
 fn a_kill_leaves_the_old_state_or_the_new_one() {
@@ -23,4 +23,9 @@ fn a_full_disk_is_a_clear_failure() {
 #[test]
 fn output_without_end_takes_no_memory() {
     endurance::output_without_end_takes_no_memory(&pyro(), 256 << 20);
+}
+
+#[test]
+fn a_chat_program_reproduces_and_fixes() {
+    smoke::on_guests(&["repro-fix-loop"], &pyro());
 }

@@ -3,9 +3,9 @@
 
   main.py CASE...
 
-PYRO names the program, PYRO_TEST_IMAGE the image that is `debian:12` unless USE_CASE_ENVIRONMENT names another
-environment, which is pulled. USE_CASE_HOST_COMPAT=1 takes namespaces instead of microVMs. PYRO_HOME is a state
-directory to use; otherwise there is a new one.
+PYRO names the program, USE_CASE_ENVIRONMENT the environment (debian:12), USE_CASE_IMAGE the file that it is made of
+where it is not installed. USE_CASE_HOST_COMPAT=1 takes namespaces instead of microVMs. PYRO_HOME is a state directory
+to use; otherwise there is a new one.
 """
 
 import importlib
@@ -23,12 +23,8 @@ CASES = ["repro-fix-loop", "parallel-workspaces", "untrusted-inspection", "daily
 
 def install(surroundings):
     """The environment of all cases."""
-    if surroundings.run(surroundings.pyro, "env", "inspect", surroundings.environment, status=None):
-        return
-    if "USE_CASE_ENVIRONMENT" in os.environ:
-        surroundings.run(surroundings.pyro, "env", "pull", surroundings.environment)
-    else:
-        image = os.environ["PYRO_TEST_IMAGE"]
+    if not surroundings.run(surroundings.pyro, "env", "inspect", surroundings.environment, status=None):
+        image = os.environ["USE_CASE_IMAGE"]
         surroundings.run(surroundings.pyro, "env", "import", image, "-t", surroundings.environment)
 
 

@@ -15,6 +15,7 @@ pub mod files;
 pub mod machine;
 pub mod prepare;
 pub mod process;
+pub mod smoke;
 pub mod snapshots;
 pub mod workspaces;
 

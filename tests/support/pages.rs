@@ -11,7 +11,7 @@ pub struct Block {
 }
 
 /// Where pages for users are.
-const PAGES: [&str; 3] = ["", "docs", "images"];
+const PAGES: [&str; 4] = ["", "docs", "images", "use-cases"];
 
 /// All blocks in one of these languages, of all pages.
 pub fn blocks(languages: &[&str]) -> Vec<Block> {
