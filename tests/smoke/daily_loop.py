@@ -32,8 +32,8 @@ async def drive(smoke):
     # The workspace belongs to no server: the next one, here of an older client, finds it as it was.
     async with serve(smoke, "repro-fix", project, protocol="legacy") as server:
         listed = await server.call("workspace_list", page.next("workspace_list"))
-        found = [(one["id"], one["state"]) for one in listed["workspaces"]]
-        check(found == [(created["id"], "started")], listed)
+        found = [(one["workspace_id"], one["state"]) for one in listed["workspaces"]]
+        check(found == [(created["workspace_id"], "started")], listed)
         status, output = await server.run(page.next("workspace_exec"))
         check(status == 0 and output.strip() == "left by the first session", status, output)
         await server.call("workspace_reset", page.next("workspace_reset"))

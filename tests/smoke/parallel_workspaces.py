@@ -30,7 +30,7 @@ async def drive(smoke):
         calls = [page.next("workspace_create") for _ in range(3)]
         names = [call["name"] for call in calls]
         created = await gather(*(server.call("workspace_create", call) for call in calls))
-        check(len({one["id"] for one in created}) == 3, created)
+        check(len({one["workspace_id"] for one in created}) == 3, created)
         layers = {one["workspace_seed"]["layer"] for one in created}
         check(len(layers) == 1, "the same checkout is one layer", created)
         listed = await server.call("workspace_list", page.next("workspace_list"))
