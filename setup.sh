@@ -32,6 +32,7 @@ e2fsprogs         test   the ext4 template; scratch disk of the lab
 qemu-system-x86   test   the lab: libraries of the QEMU that it unpacks, or QEMU itself
 cpio              test   the lab: initramfs
 xz-utils          test   the lab: kernel modules
+perl              test   tests of the projects that the smoke drivers work on
 strace            test   counts what a seed opens
 zstd              test   the lab: the kernel, whichever way it is packed
 kmod              test   the lab: order of modules

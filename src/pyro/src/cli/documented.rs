@@ -4,6 +4,7 @@
 mod pages;
 
 use super::Cli;
+use crate::config::Config;
 use clap::Parser;
 
 /// The `pyro` commands of a line of shell.
@@ -30,6 +31,19 @@ fn every_documented_command_parses() {
         }
     }
     assert!(count > 5, "only {count} commands were found");
+}
+
+#[test]
+fn every_documented_setting_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, mut count) = (directory.path().join("config.toml"), 0);
+    let blocks = pages::blocks(&["toml"]).into_iter();
+    for block in blocks.filter(|block| block.lines[0].starts_with("# config.toml")) {
+        std::fs::write(&file, block.lines.join("\n")).unwrap();
+        Config::load(Some(&file), None).unwrap_or_else(|error| panic!("{}: {error}", block.place));
+        count += 1;
+    }
+    assert!(count > 0, "no settings are documented");
 }
 
 #[test]
