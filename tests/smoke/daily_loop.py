@@ -9,7 +9,8 @@ from surroundings import check
 
 def readiness(smoke):
     """What doctor says of the environment; on a host without a KVM that boots guests it fails as a whole."""
-    report = json.loads(smoke.run(smoke.pyro, "doctor", "--json", "--environment", smoke.environment, status=None))
+    _, report, _ = smoke.succeeds(smoke.pyro, "doctor", "--json", "--environment", smoke.environment)
+    report = json.loads(report)
     return next(one["detail"] for one in report["checks"] if one["name"] == "environment")
 
 

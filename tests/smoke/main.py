@@ -11,9 +11,10 @@ to use; otherwise there is a new one.
 import importlib
 import os
 import sys
-import tempfile
 import shutil
+import tempfile
 import time
+import traceback
 
 from surroundings import ROOT, Surroundings
 
@@ -23,7 +24,7 @@ CASES = ["repro-fix-loop", "parallel-workspaces", "untrusted-inspection", "daily
 
 def install(surroundings):
     """The environment of all cases."""
-    if not surroundings.run(surroundings.pyro, "env", "inspect", surroundings.environment, status=None):
+    if not surroundings.succeeds(surroundings.pyro, "env", "inspect", surroundings.environment)[0]:
         image = os.environ["USE_CASE_IMAGE"]
         surroundings.run(surroundings.pyro, "env", "import", image, "-t", surroundings.environment)
 
@@ -42,11 +43,14 @@ def drive(case, pyro, home):
         surroundings.nothing_is_left()
         mode = surroundings.execution_mode()
         print(f"smoke: {case}: passed in {time.monotonic() - clock:.1f} s ({environment}, {mode})", flush=True)
-    except BaseException:
+    except BaseException as error:
+        # The SDK's groups of tasks wrap it.
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        traceback.print_exception(error)
         with open(f"{surroundings.work}/server.log", "a+") as log:
             log.seek(0)
-            print(f"smoke: {case}: failed; the server said:\n{log.read()}", file=sys.stderr)
-        raise
+            sys.exit(f"smoke: {case}: failed; the server said:\n{log.read()}")
     finally:
         surroundings.close()
 

@@ -22,7 +22,7 @@ if [ -n "${USE_CASE_ENVIRONMENT:-}" ]; then
 	"$PYRO" env inspect "$USE_CASE_ENVIRONMENT" > /dev/null 2>&1 || "$PYRO" env pull "$USE_CASE_ENVIRONMENT"
 	"$PYRO" env export "$USE_CASE_ENVIRONMENT" "$USE_CASE_IMAGE"
 else
-	make --no-print-directory image
+	make -s --no-print-directory image
 	USE_CASE_IMAGE=$PWD/target/images/debian-12.oci.tar
 fi
 export USE_CASE_IMAGE
@@ -34,7 +34,7 @@ esac
 echo "smoke: machines are on: $where" >&2
 set -- /usr/bin/python3 -B "$PWD/tests/smoke/main.py" "$@"
 if [ "$where" = lab ]; then
-	make --no-print-directory lab
+	make -s --no-print-directory lab
 	set -- tests/lab/lab.sh --share "$PWD:ro" --share "$target:ro" --share "$work:ro" \
 		--env PYRO --env PYRO_LIBKRUNFW --env 'USE_CASE_*' -- "$@"
 fi

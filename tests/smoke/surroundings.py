@@ -53,12 +53,17 @@ class Surroundings:
         os.mkdir(path)
         return path
 
-    def run(self, *words, cwd=None, status=0, env=None):
-        """A program's standard output, after a look at its exit status."""
-        ran = subprocess.run(words, cwd=cwd or self.work, env={**self.env, **(env or {})}, text=True,
-                             stdin=subprocess.DEVNULL, capture_output=True)
-        check(status is None or ran.returncode == status, words, ran.returncode, ran.stdout, ran.stderr)
-        return ran.stdout
+    def succeeds(self, *words, cwd=None):
+        """Whether a program ends well, and what it prints."""
+        ran = subprocess.run(words, cwd=cwd or self.work, env=self.env, text=True, stdin=subprocess.DEVNULL,
+                             capture_output=True)
+        return ran.returncode == 0, ran.stdout, ran.stderr
+
+    def run(self, *words, cwd=None):
+        """What a program that must end well prints."""
+        good, out, err = self.succeeds(*words, cwd=cwd)
+        check(good, words, out, err)
+        return out
 
     def git(self, directory, *words):
         identity = ["-c", "user.name=smoke", "-c", "user.email=smoke@example.org"]
@@ -92,7 +97,7 @@ class Surroundings:
               set(os.listdir(self.home)) - KEPT)
         for part in ("workspaces", "trash"):
             if os.path.isdir(f"{self.home}/{part}"):
-                rest = os.listdir(f"{self.home}/{part}")
+                rest = [name for name in os.listdir(f"{self.home}/{part}") if name != ".names.lock"]
                 check(not rest, f"of a workspace is left in {part}:", rest)
 
     def processes(self):
