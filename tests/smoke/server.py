@@ -1,6 +1,7 @@
 """`pyro mcp serve`, driven by the official SDK."""
 
 import contextlib
+import json
 import re
 
 from mcp import Client, MCPError, StdioServerParameters, stdio_client
@@ -36,12 +37,17 @@ class Server:
         return text
 
     async def run(self, arguments):
-        """A command's exit status, and what it printed."""
-        text = await self.call("workspace_exec", arguments)
-        head, _, output = text.partition("\n")
+        """A command's exit status, and what it printed; one that takes long is waited for as the answer says."""
+        text, output = await self.call("workspace_exec", arguments), ""
+        while text.startswith("running "):
+            body, _, call = text.partition("\n")[2].rpartition("[still running; call workspace_logs ")
+            check(call.endswith("]"), "what still runs has a next call:", text)
+            output += body
+            text = await self.call("workspace_logs", json.loads(call[:-1]))
+        head, _, body = text.partition("\n")
         exit_status = re.match(r"exit=(\d+) after ", head)
         check(exit_status, "the first line of a command's result says how it ended:", text)
-        return int(exit_status[1]), output
+        return int(exit_status[1]), output + body
 
 
 @contextlib.asynccontextmanager
