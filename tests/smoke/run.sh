@@ -5,8 +5,7 @@
 # usage: tests/smoke/run.sh CASE...
 set -eu
 cd "$(dirname "$0")/../.."
-target=$(realpath "${CARGO_TARGET_DIR:-target}")
-export PYRO="${PYRO:-$target/release/pyro}"
+export PYRO="${PYRO:-$(realpath "${CARGO_TARGET_DIR:-target}")/release/pyro}"
 # The guest kernel that `make setup` fetched, where the system has none.
 firmware=$PWD/target/lib/libkrunfw.so.5
 [ ! -e "$firmware" ] || export PYRO_LIBKRUNFW="${PYRO_LIBKRUNFW:-$firmware}"
@@ -35,7 +34,10 @@ echo "smoke: machines are on: $where" >&2
 set -- /usr/bin/python3 -B "$PWD/tests/smoke/main.py" "$@"
 if [ "$where" = lab ]; then
 	make -s --no-print-directory lab
-	set -- tests/lab/lab.sh --share "$PWD:ro" --share "$target:ro" --share "$work:ro" \
+	# A copy: wherever pyro is, and whatever is built meanwhile.
+	cp "$PYRO" "$(dirname "$PYRO")/pyro-machine" "$work/"
+	PYRO=$work/pyro
+	set -- tests/lab/lab.sh --share "$PWD:ro" --share "$work:ro" \
 		--env PYRO --env PYRO_LIBKRUNFW --env 'USE_CASE_*' -- "$@"
 fi
 "$@"

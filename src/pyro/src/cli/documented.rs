@@ -1,11 +1,15 @@
-//! What the documentation tells people to type is what the parser takes.
+//! What the documentation tells people to type is what the parser takes, and the calls that it shows
+//! are calls of tools that there are. (The drivers in `tests/smoke` make those of `use-cases/`.)
 
 #[path = "../../../../tests/support/pages.rs"]
 mod pages;
 
 use super::Cli;
 use crate::config::Config;
+use crate::mcp::known_tool;
+use crate::recipe::KnownTool;
 use clap::Parser;
+use serde_json::{Value, json};
 
 /// The `pyro` commands of a line of shell.
 fn commands(line: &str) -> Vec<Vec<String>> {
@@ -44,6 +48,56 @@ fn every_documented_setting_is_taken() {
         count += 1;
     }
     assert!(count > 0, "no settings are documented");
+}
+
+/// What is wrong with a call, as far as a tool's schema tells.
+fn fault(call: &Value) -> Option<String> {
+    let Some(KnownTool::Built(schema)) = call["tool"].as_str().and_then(known_tool) else {
+        return Some("there is no such tool".into());
+    };
+    let (known, given) = (&schema["properties"], call["arguments"].as_object()?);
+    let kind = |value: &Value| match value {
+        Value::String(_) => "string",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::Null => "null",
+    };
+    let wrong = given.iter().find(|(name, value)| known[name]["type"] != kind(value));
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let missing = required.into_iter().find(|name| !given.contains_key(*name));
+    let wrong = wrong.map(|(name, value)| format!("it does not take {name}: {value}"));
+    wrong.or_else(|| missing.map(|name| format!("{name} is missing")))
+}
+
+#[test]
+fn every_documented_call_is_of_a_tool_that_takes_it() {
+    let mut count = 0;
+    for block in pages::blocks(&["json"]) {
+        let value: Value = serde_json::from_str(&block.lines.join("\n"))
+            .unwrap_or_else(|error| panic!("{}: {error}", block.place));
+        if value.get("tool").is_some() {
+            assert_eq!(fault(&value), None, "{}: {value}", block.place);
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} calls were found");
+}
+
+#[test]
+fn a_call_that_no_tool_takes_would_be_found() {
+    for (call, why) in [
+        (json!({ "tool": "workspace_make", "arguments": {} }), "no such tool"),
+        (json!({ "tool": "workspace_exec", "arguments": { "command": "ls" } }), "workspace_id is missing"),
+        (
+            json!({ "tool": "workspace_status", "arguments": { "workspace_id": "a", "all": true } }),
+            "all: true",
+        ),
+        (json!({ "tool": "workspace_status", "arguments": { "workspace_id": 3 } }), "workspace_id: 3"),
+    ] {
+        assert!(fault(&call).is_some_and(|found| found.contains(why)), "{call}");
+    }
 }
 
 #[test]
