@@ -47,5 +47,7 @@ fn output_without_end_takes_no_memory() {
 #[test]
 fn workflows_of_use_cases_pass() {
     let cases = ["repro-fix-loop", "parallel-workspaces", "untrusted-inspection", "daily-loop"];
-    smoke::on_namespaces(&cases);
+    let image = std::env::var("PYRO_TEST_IMAGE").expect("PYRO_TEST_IMAGE names an image; run `make test`");
+    // In a state directory of their own, which is cold at first.
+    smoke::drive(&cases, &[("USE_CASE_HOST_COMPAT", "1"), ("USE_CASE_IMAGE", &image)]);
 }

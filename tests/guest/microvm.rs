@@ -1,7 +1,7 @@
 //! What only real microVMs can show, or show on another scale.
 
 use crate::pyro;
-use crate::support::{agent, crashes, disks, endurance, smoke};
+use crate::support::{ENVIRONMENT, agent, crashes, disks, endurance, smoke};
 
 #[test]
 fn a_kill_leaves_the_old_state_or_the_new_one() {
@@ -27,5 +27,8 @@ fn output_without_end_takes_no_memory() {
 
 #[test]
 fn a_chat_program_reproduces_and_fixes() {
-    smoke::on_guests(&["repro-fix-loop"], &pyro());
+    // The image that the other tests have: to install one takes its time here.
+    let (directory, _) = pyro().apart();
+    let home = directory.path().to_str().expect("a temporary directory has a plain name");
+    smoke::drive(&["repro-fix-loop"], &[("USE_CASE_ENVIRONMENT", ENVIRONMENT), ("PYRO_HOME", home)]);
 }

@@ -29,7 +29,7 @@ async def drive(smoke):
     async with serve(smoke, "repro-fix", project) as server:
         calls = [page.next("workspace_create") for _ in range(3)]
         names = [call["name"] for call in calls]
-        created = await gather(*(server.call("workspace_create", call) for call in calls))
+        created = [await server.call("workspace_create", call) for call in calls]
         check(len({one["workspace_id"] for one in created}) == 3, created)
         layers = {one["workspace_seed"]["layer"] for one in created}
         check(len(layers) == 1, "the same checkout is one layer", created)
