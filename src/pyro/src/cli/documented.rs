@@ -55,6 +55,7 @@ fn fault(call: &Value) -> Option<String> {
     let Some(KnownTool::Built(schema)) = call["tool"].as_str().and_then(known_tool) else {
         return Some("there is no such tool".into());
     };
+    let schema = Value::Object(schema.as_ref().clone());
     let (known, given) = (&schema["properties"], call["arguments"].as_object()?);
     let kind = |value: &Value| match value {
         Value::String(_) => "string",
@@ -64,7 +65,11 @@ fn fault(call: &Value) -> Option<String> {
         Value::Object(_) => "object",
         Value::Null => "null",
     };
-    let wrong = given.iter().find(|(name, value)| known[name]["type"] != kind(value));
+    // What is one of several words has no type.
+    let takes = |name: &str, value| {
+        known.get(name).is_some_and(|it| it.get("type").is_none_or(|it| it == kind(value)))
+    };
+    let wrong = given.iter().find(|(name, value)| !takes(name, value));
     let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let missing = required.into_iter().find(|name| !given.contains_key(*name));
     let wrong = wrong.map(|(name, value)| format!("it does not take {name}: {value}"));
