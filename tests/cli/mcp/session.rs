@@ -205,3 +205,26 @@ fn states_are_kept_compared_and_gone_back_to() {
     client.delete(&id);
     client.close();
 }
+
+#[test]
+fn a_server_for_a_repository_works_on_a_clone_of_what_it_was_asked_for() {
+    let pyro = crate::pyro();
+    let (repository, elsewhere) = (project(), tempfile::tempdir().unwrap());
+    let there = repository.path();
+    git(there, &["tag", "v1"]);
+    fs::write(there.join("answer.txt"), "the answer is 43\n").unwrap();
+    git(there, &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-aqm", "two"]);
+    let url = format!("file://{}", there.display());
+    let flags = ["--repo-url", &url, "--repo-ref", "v1"];
+    let mut client = Client::start(&pyro, Era::Stateless, elsewhere.path(), &flags);
+    let created = client.call("workspace_create", json!({})).record();
+    let commit = git(there, &["rev-parse", "v1"]).stdout;
+    let seed = &created["workspace_seed"];
+    assert_eq!(seed["origin_kind"], "repo_url");
+    assert_eq!(seed["origin_ref"], format!("{url}#{}", commit.trim()));
+    let id = created["workspace_id"].as_str().unwrap();
+    let (_, output) = client.sh(id, "cat answer.txt; git status --porcelain; git rev-list --count HEAD; ls");
+    assert_eq!(output, "the answer is 41\n1\nanswer.txt\ncheck.sh\n");
+    client.delete(id);
+    client.close();
+}

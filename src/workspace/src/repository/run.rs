@@ -116,6 +116,8 @@ impl Git<'_> {
             command.env(format!("GIT_CONFIG_KEY_{number}"), key);
             command.env(format!("GIT_CONFIG_VALUE_{number}"), value);
         }
+        // The state directory may lie in a checkout, whose settings are not ours.
+        command.env("GIT_CEILING_DIRECTORIES", self.directory.parent().unwrap_or(self.directory));
         // A group of its own, so that all of it can be ended.
         command.process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -180,6 +180,17 @@ fn a_clone_has_no_hooks_and_its_submodules_are_not_followed() {
     assert_eq!(fs::read_dir(cloned.path.join("x")).unwrap().count(), 0);
 }
 
+#[test]
+fn a_checkout_around_the_state_directory_has_no_say() {
+    let (around, there) = (Checkout::new(), Checkout::new());
+    let address = url(&there);
+    around.git(&["config", "url.file:///nonexistent/.insteadOf", &address]);
+    let home = pyro_workspace::Home::open(&around.path().join("state")).unwrap();
+    let until = Until { deadline: None, cancel: &Cancel::new().unwrap() };
+    let cloned = Repository::parse(&address, None).unwrap().fetch(&home, until).unwrap();
+    assert!(cloned.path.join("a").is_file());
+}
+
 /// git's own HTTP server program for the repositories below a directory, behind a login.
 struct Served {
     address: String,
