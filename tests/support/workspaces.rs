@@ -271,6 +271,14 @@ pub fn a_crash_is_told_at_once_and_mended_by_start(pyro: &Pyro) {
     made.run("start", &[]).ended(0);
     assert!(!machine.is_alive(), "two machines on one disk");
     assert_eq!(made.sh("cat file").ended(0).stdout, "kept\n");
+    // Both are killed at once, in the middle of writing, and nobody waits for their end.
+    made.sh("(while :; do date > busy; sync; done) > /dev/null 2>&1 &").ended(0);
+    let (supervisor, machine) = made.processes();
+    supervisor.kill();
+    machine.kill();
+    made.run("start", &[]).ended(0);
+    assert!(!machine.is_alive(), "two machines on one disk");
+    assert_eq!(made.sh("cat file").ended(0).stdout, "kept\n");
 }
 
 pub fn a_workspace_expires(pyro: &Pyro) {

@@ -7,12 +7,15 @@ use crate::krun::context::{Context, Dialer};
 use pyro_machine::confine::{Access, Jail, Limits, namespaces::Owner};
 use pyro_machine::report::{Failure, Report};
 use pyro_machine::spec::{AGENT_SOCKET, Disk, DiskFormat, MicroVm, Purpose, READY_SOCKET};
+use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// The agent's vsock port.
 const AGENT_PORT: u32 = 1024;
@@ -29,6 +32,10 @@ const SOCKETS: &str = "/run";
 /// Where the jail has the disk that is the guest's first root.
 const AGENT_DISK: &str = "/agent";
 
+/// How long a machine that was killed may take to let go of its disk: the kernel ends what it has begun
+/// to write.
+const LETTING_GO: Duration = Duration::from_secs(10);
+
 /// Becomes the machine of `spec`. `owner` is who started this process before its namespaces.
 pub fn become_machine(spec: &MicroVm, owner: Owner) -> Result<Infallible, Failure> {
     tell(&Report::stage("forked"));
@@ -41,12 +48,15 @@ struct Open<'a> {
     context: Context,
     jail: Jail,
     limits: Limits,
+    held: Vec<File>,
 }
 
 /// A microVM that can only be entered.
 struct Confined<'a> {
     spec: &'a MicroVm,
     context: Context,
+    /// The writable disks, which no other machine gets while this process lives.
+    _held: Vec<File>,
 }
 
 fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
@@ -55,6 +65,8 @@ fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
     named("open /dev/kvm", kvm.map_err(|error| without_kvm(&error)))?;
     owner.settle()?;
     let context = Context::new(&spec.kernel)?;
+    let writable = spec.disks.iter().filter(|disk| !disk.read_only);
+    let held = writable.map(|disk| hold(&disk.path, LETTING_GO)).collect::<Result<_, _>>()?;
     let mut jail = Jail::new(&spec.run_dir)?;
     jail.add(Path::new(KVM), KVM, Access::Device)?;
     jail.add(&spec.run_dir, SOCKETS, Access::Sockets)?;
@@ -68,7 +80,7 @@ fn open(spec: &MicroVm, owner: Owner) -> Result<Open<'_>, Failure> {
     }
     let limits = Limits { vcpus: spec.vcpus, disk: largest_writable(&spec.disks)? };
     tell(&Report::stage("opened"));
-    Ok(Open { spec, context, jail, limits })
+    Ok(Open { spec, context, jail, limits, held })
 }
 
 impl<'a> Open<'a> {
@@ -76,7 +88,7 @@ impl<'a> Open<'a> {
         let confinement = self.jail.enter()?.restrict(&self.limits)?.filter()?;
         tell(&Report::Confined(confinement));
         tell(&Report::stage("confined"));
-        Ok(Confined { spec: self.spec, context: self.context })
+        Ok(Confined { spec: self.spec, context: self.context, _held: self.held })
     }
 }
 
@@ -96,6 +108,24 @@ impl Confined<'_> {
         }
         tell(&Report::stage("entering"));
         Err(self.context.enter())
+    }
+}
+
+/// Keeps other machines from a disk. Whoever killed this one's supervisor may have killed its last machine
+/// as well, which then has no more to say, but may not have ended.
+fn hold(disk: &Path, patience: Duration) -> Result<File, Failure> {
+    /// Between two tries.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let failed = |reason: String| Failure { step: format!("take hold of {}", disk.display()), reason };
+    let file = File::open(disk).map_err(|error| failed(error.to_string()))?;
+    let deadline = Instant::now() + patience;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => return Err(failed("another machine still writes to it".into())),
+            Err(error) => return Err(failed(error.to_string())),
+        }
     }
 }
 
@@ -167,4 +197,31 @@ fn named<T>(step: &str, result: Result<T, impl Display>) -> Result<T, Failure> {
 /// Tells the process outside, which is there as long as this one is.
 pub fn tell(report: &Report) {
     let _ = std::io::stderr().write_all(&report.to_line());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_one_machines_at_a_time() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        let first = hold(disk.path(), Duration::ZERO).unwrap();
+        let refused = hold(disk.path(), Duration::ZERO).unwrap_err();
+        assert_eq!(refused.reason, "another machine still writes to it");
+        drop(first);
+        hold(disk.path(), Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_is_let_go_is_taken() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        let first = hold(disk.path(), Duration::ZERO).unwrap();
+        let last = std::thread::spawn(move || {
+            sleep(Duration::from_millis(20));
+            drop(first);
+        });
+        hold(disk.path(), Duration::from_secs(60)).unwrap();
+        last.join().unwrap();
+    }
 }
