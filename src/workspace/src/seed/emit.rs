@@ -56,6 +56,17 @@ impl io::Read for Watched<'_> {
     }
 }
 
+/// The time of what git made at `now` of files of which `newest` is the newest: later than theirs, since git
+/// trusts an index for what is older than itself, and the same whenever it is made, so that a checkout is one
+/// layer.
+fn made_at(newest: Time, now: Time) -> Time {
+    // Some builds of git see whole seconds. In that of the newest file a guest cannot write any more.
+    if now.seconds > newest.seconds || newest.nanos == 999_999_999 {
+        return Time { seconds: newest.seconds + 1, nanos: 0 };
+    }
+    Time { seconds: newest.seconds, nanos: newest.nanos + 1 }
+}
+
 struct Emitter<'a> {
     tree: &'a Tree,
     owner: Owner,
@@ -104,8 +115,7 @@ impl Emitter<'_> {
         let failed = |error: io::Error| super::cache::failed(made)(error);
         let mut file = File::open(made).map_err(failed)?;
         let stamp = Stamp::of(&fstat(&file).map_err(|error| failed(error.into()))?);
-        // Later than the files that it speaks of: git trusts an index for what is older than itself.
-        let meta = self.meta(0o644, stamp.modified);
+        let meta = self.meta(0o644, made_at(self.newest, stamp.modified));
         Ok(writer.add(whole, &meta, Member::File { size: stamp.size, content: &mut file })?)
     }
 

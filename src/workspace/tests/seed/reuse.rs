@@ -15,6 +15,17 @@ pub fn settle() {
 }
 
 #[test]
+fn a_layer_does_not_tell_when_it_was_made() {
+    let checkout = Checkout::new();
+    let mut touch = std::process::Command::new("find");
+    touch.arg(checkout.path()).args(["-exec", "touch", "-h", "-d", "2001-02-03", "{}", "+"]);
+    run(&mut touch);
+    let first = Bench::new().seed(checkout.path());
+    settle();
+    assert!(first.layer == Bench::new().seed(checkout.path()).layer);
+}
+
+#[test]
 fn an_unchanged_source_is_the_same_layer_and_any_change_another() {
     let bench = Bench::new();
     let checkout = Checkout::new();
