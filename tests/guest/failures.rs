@@ -32,13 +32,17 @@ impl Copy {
         self.directory.path().join("home")
     }
 
-    /// The one file in `directory` of the home whose name ends so.
-    fn file(&self, directory: &str, end: &str) -> PathBuf {
+    /// The files in `directory` of the home whose names end so.
+    fn files(&self, directory: &str, end: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.home().join(directory)).unwrap().map(|entry| entry.unwrap().path());
-        let mut found = entries.filter(|path| path.to_str().unwrap().ends_with(end));
-        let file = found.next().unwrap_or_else(|| panic!("{directory} has nothing that ends in {end}"));
-        assert_eq!(found.next(), None, "{directory} has several that end in {end}");
-        file
+        entries.filter(|path| path.to_str().unwrap().ends_with(end)).collect()
+    }
+
+    /// The one of them that there is.
+    fn file(&self, directory: &str, end: &str) -> PathBuf {
+        let files = self.files(directory, end);
+        let [file] = &files[..] else { panic!("{directory} has {files:?} that end in {end}") };
+        file.clone()
     }
 
     fn run(&self) -> Output {
@@ -76,9 +80,11 @@ fn an_agent_disk_of_garbage_is_a_guest_without_a_root() {
 #[test]
 fn a_damaged_index_is_named() {
     let copy = Copy::new();
-    let index = copy.file("cache/base", ".erofs");
-    let length = fs::metadata(&index).unwrap().len();
-    replace(&index, &vec![0x5a; usize::try_from(length).unwrap()]);
+    // Other tests may have made images in the shared directory.
+    for index in copy.files("cache/base", ".erofs") {
+        let length = fs::metadata(&index).unwrap().len();
+        replace(&index, &vec![0x5a; usize::try_from(length).unwrap()]);
+    }
     copy.fails(&["the workspace's root could not be made", "mount the image (/dev/vdb) as erofs", CONSOLE]);
 }
 
