@@ -1,4 +1,5 @@
-//! Compiles the system call list of the virtual machine monitor, so that a start need not.
+//! Compiles the system call list of the virtual machine monitor, so that a start need not, and sends the
+//! program's `ioctl`s through `krun/ffi/ioctl.rs`.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -8,6 +9,7 @@ const LIST: &str = "src/confine/seccomp.json";
 
 fn main() {
     println!("cargo::rerun-if-changed={LIST}");
+    println!("cargo::rustc-link-arg-bins=-Wl,--wrap=ioctl");
     let list = File::open(LIST).expect("the list lies beside its module");
     let filters = seccompiler::compile_from_json(list, seccompiler::TargetArch::x86_64)
         .unwrap_or_else(|error| panic!("{LIST}: {error}"));

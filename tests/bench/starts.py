@@ -79,15 +79,14 @@ def microvm(bench):
     note, pyro = instrumented(bench)
     argv = [pyro, "--home", bench.home, "run", ENVIRONMENT, "--", "true"]
     run(argv, statuses=range(256))  # makes the image's disk
-    traces, waits = [], []
+    traces = []
 
     def ours():
         clear(note)
         sample = run(argv, env=bench.traced, statuses=range(256))
-        first, waited = read(note)
+        first = read(note)
         if not first:
             raise SystemExit(f"bench: pyro entered no guest:\n{sample.output}")
-        waits.append(waited)
         traces.append([("process", sample.began_us), *bench.points(sample.output).items(), ("KVM_RUN", first)])
         sample.seconds = (first - sample.began_us) / 1e6
         return sample
@@ -106,10 +105,6 @@ def microvm(bench):
         rival = f"{duration(other)}: qemu -M microvm", f"{took / other:.2f}"
     yield Row("process start → first KVM_RUN", duration(took), *rival, f"≤ {START_GOAL_MS} ms",
               f"fastest {min(sample.seconds for sample in samples['pyro']) * 1e3:.1f} ms; " + parts(traces[1:]))
-    # The first turn only warms up, as in `race`.
-    rest = median(sample.seconds - wait / 1e6 for sample, wait in zip(samples["pyro"], waits[1:]))
-    yield Row("the same without KVM_REINJECT_CONTROL", duration(rest), "", "", f"≤ {START_GOAL_MS} ms",
-              f"that call alone: {median(waits[1:]) / 1e3:.1f} ms, at most {max(waits[1:]) / 1e3:.1f}")
 
 
 def parts(traces):
@@ -148,19 +143,19 @@ def entered(argv, note):
     preload = str(note.with_name("kvm_run.so"))
     child = subprocess.Popen(argv, env={**os.environ, "LD_PRELOAD": preload, "BENCH_NOTE": str(note)},
                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    while not read(note)[0]:
+    while not read(note):
         if child.poll() is not None:
             raise SystemExit(f"bench: {argv[0]} entered no guest: {child.stderr.read().decode()}")
         time.sleep(0.001)
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    return Sample((read(note)[0] - began) / 1e6, 0, began, "")
+    return Sample((read(note) - began) / 1e6, 0, began, "")
 
 
 def clear(note):
-    note.write_bytes(bytes(16))
+    note.write_bytes(bytes(8))
 
 
 def read(note):
-    """Microseconds: when a guest was first entered, 0 for not yet; how long KVM_REINJECT_CONTROL took."""
-    return struct.unpack("<qq", note.read_bytes())
+    """When a guest was first entered, in microseconds; 0 for not yet."""
+    return struct.unpack("<q", note.read_bytes())[0]

@@ -4,6 +4,8 @@
 //! error and not a danger.
 #![allow(unsafe_code, reason = "libkrun's interface takes C strings, and libraries run code when loaded")]
 
+mod ioctl;
+
 use libloading::os::unix::RTLD_NOW;
 use std::ffi::{CStr, c_char};
 use std::io;
