@@ -1,7 +1,7 @@
 //! What a user is told of a failure: a code, what and why, and the next command.
 
 use crate::exit::Exit;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fmt::Display;
 
 /// An error as the user sees it.
@@ -34,6 +34,15 @@ impl UserError {
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// What programs are told of it.
+    pub fn to_json(&self) -> Value {
+        let mut value = json!({"code": self.code, "message": self.message, "hint": self.hint});
+        if let Some(details) = &self.details {
+            value["details"] = details.clone();
+        }
+        value
     }
 
     /// The same, but ending so.

@@ -1,14 +1,12 @@
 //! `pyro mode`.
 
 use super::context::Context;
+use crate::catalog::DEFAULT_ENVIRONMENT;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::recipe_error;
 use crate::mcp::known_tool;
-use crate::recipe::{
-    Argument, DEFAULT_ENVIRONMENT, Found, KnownTool, Listed, LoadError, Prompt, Recipe, Resources, Source,
-    Tool,
-};
+use crate::recipe::{Argument, Found, KnownTool, Listed, LoadError, Prompt, Recipe, Resources, Source, Tool};
 use crate::text::table;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -79,11 +77,7 @@ fn line(Listed { mode: name, found }: &Listed) -> Value {
             "error": null,
         }),
         Err(error) => {
-            let error = recipe_error(error);
-            let details = error.details.unwrap_or_default();
-            let error =
-                json!({"code": error.code, "message": error.message, "hint": error.hint, "details": details});
-            json!({"mode": name, "error": error})
+            json!({"mode": name, "error": recipe_error(error).to_json()})
         }
     }
 }

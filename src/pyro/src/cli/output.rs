@@ -76,12 +76,8 @@ impl Output {
     /// Tells what went wrong: an object on stdout with `--json`, else lines on stderr.
     pub fn error(self, error: &UserError) -> Exit {
         if self.json {
-            let mut value = json!({"code": error.code, "message": error.message, "hint": error.hint});
-            if let Some(details) = &error.details {
-                value["details"] = details.clone();
-            }
             // Whoever closed stdout does not want to know.
-            let _ = self.json(&json!({ "error": value }));
+            let _ = self.json(&json!({ "error": error.to_json() }));
         } else {
             self.note(format_args!("error: {}", error.message));
             if let Some(hint) = &error.hint {

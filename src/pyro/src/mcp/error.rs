@@ -4,6 +4,7 @@
 //! has.
 
 use super::session::{Offered, Session};
+use crate::catalog::DEFAULT_ENVIRONMENT;
 use crate::error::UserError;
 use rmcp::model::JsonObject;
 use serde_json::{Value, json};
@@ -71,7 +72,7 @@ impl Failed<'_> {
                 let path = json!("/absolute/path/of/the/project");
                 silent(self.again(&[(if self.has("seed_path") { "seed_path" } else { "source" }, path)]))
             }
-            "environment" | "pull" => silent(self.again(&[("environment", json!("debian:12"))])),
+            "environment" | "pull" => silent(self.again(&[("environment", json!(DEFAULT_ENVIRONMENT))])),
             "busy" | "changing" | "changed" | "interrupted" => silent(self.again(&[])),
             "usage"
             | "bad_patch"

@@ -16,6 +16,7 @@ mod words;
 pub use error::RecipeError;
 pub use load::{Found, Listed, LoadError, PROJECT_DIRECTORY, Places, Source};
 
+use crate::catalog::DEFAULT_ENVIRONMENT;
 use crate::config::{Defaults, MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX, within};
 use pyro_workspace::{DISK_MIB_MAX, DISK_MIB_MIN};
 use serde::{Deserialize, Serialize};
@@ -135,9 +136,6 @@ pub fn environment<'a>(
     let of_mode = || mode.and_then(|mode| mode.environment.as_deref());
     call.or(flag).or(files.environment.as_deref()).or_else(of_mode).unwrap_or(DEFAULT_ENVIRONMENT)
 }
-
-/// Environment where nobody names one.
-pub const DEFAULT_ENVIRONMENT: &str = "debian:12";
 
 /// Reads a recipe.
 ///
