@@ -2,12 +2,11 @@
 //! out through `claude mcp`. `.mcp.json` of a project is a plain file.
 
 use super::edit::Document;
-use super::json::Dialect;
+use super::json::{self, Dialect};
 use super::launch::Launch;
 use super::places::Places;
-use super::{Entry, Found, HostError, NAME, Scope, Starts};
+use super::{Entry, Found, HostError, NAME, Scope};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -108,18 +107,10 @@ fn lists(names: &Value) -> bool {
 }
 
 fn read(entry: &Value) -> Entry {
-    let strings = |value: &Value| -> Option<Vec<String>> {
-        value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
-    };
-    let args = entry.get("args").map_or(Some(Vec::new()), strings);
-    let (Some(command), Some(args)) = (entry["command"].as_str(), args) else {
-        return Entry::Foreign(entry["url"].as_str().unwrap_or("an entry without a command").to_owned());
-    };
-    let env = entry["env"].as_object().into_iter().flatten();
-    let env: BTreeMap<String, String> =
-        env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
-    let launch = Launch { command: command.into(), args };
-    Entry::Starts(Starts { launch, env, enabled: true, approved: true })
+    let command = entry["command"].as_str().map(|command| vec![command.to_owned()]);
+    let args = entry.get("args").map_or(Some(Vec::new()), json::texts);
+    let words = command.zip(args).map(|(command, args)| [command, args].concat());
+    json::entry(entry, words, &entry["env"])
 }
 
 fn fields(launch: &Launch) -> [(&'static str, Value); 3] {

@@ -1,6 +1,7 @@
 //! Entries in JSON, strict or with comments: looked up by value, changed in the text around them.
 
-use super::HostError;
+use super::launch::Launch;
+use super::{Entry, HostError, Starts};
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::Value;
@@ -90,6 +91,23 @@ impl Dialect {
     fn tree(self, path: &Path, text: &str) -> Result<CstRootNode, HostError> {
         CstRootNode::parse(text, &self.options()).map_err(|error| HostError::unparsable(path, error))
     }
+}
+
+/// A list of nothing but texts.
+pub fn texts(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// An entry as its fields say: the words of a command, and what is set in its environment.
+pub fn entry(entry: &Value, words: Option<Vec<String>>, env: &Value) -> Entry {
+    let mut words = words.unwrap_or_default().into_iter();
+    let Some(command) = words.next() else {
+        return Entry::Foreign(entry["url"].as_str().unwrap_or("an entry without a command").to_owned());
+    };
+    let env = env.as_object().into_iter().flatten();
+    let env = env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+    let launch = Launch { command, args: words.collect() };
+    Entry::Starts(Starts { launch, env, enabled: true, approved: true })
 }
 
 fn put(entry: &CstObject, field: &str, value: CstInputValue) {

@@ -1,12 +1,11 @@
 //! OpenCode: JSON with comments, in several files that it merges, the later over the earlier.
 
 use super::edit::Document;
-use super::json::Dialect;
+use super::json::{self, Dialect};
 use super::launch::Launch;
 use super::places::Places;
-use super::{Entry, Found, HostError, NAME, Scope, Starts};
+use super::{Entry, Found, HostError, NAME, Scope};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const FORM: Dialect = Dialect { comments: true, servers: "mcp" };
@@ -60,17 +59,11 @@ fn entry(path: &Path) -> Result<Option<Entry>, HostError> {
 }
 
 fn read(entry: &Value) -> Entry {
-    let words: Option<Vec<String>> = entry["command"]
-        .as_array()
-        .and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect());
-    let Some((command, args)) = words.as_deref().and_then(<[String]>::split_first) else {
-        return Entry::Foreign(entry["url"].as_str().unwrap_or("an entry without a command").to_owned());
-    };
-    let env = entry["environment"].as_object().into_iter().flatten();
-    let env: BTreeMap<String, String> =
-        env.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
-    let launch = Launch { command: command.clone(), args: args.to_vec() };
-    Entry::Starts(Starts { launch, env, enabled: entry["enabled"] != false, approved: true })
+    let mut read = json::entry(entry, json::texts(&entry["command"]), &entry["environment"]);
+    if let Entry::Starts(starts) = &mut read {
+        starts.enabled = entry["enabled"] != false;
+    }
+    read
 }
 
 /// The file with the entry.
