@@ -152,7 +152,10 @@ impl Store {
     /// [`StoreError::Newer`] when a later version made it; nothing is changed then.
     pub fn open(home: &Path) -> Result<Self, StoreError> {
         let store = Self { home: home.to_owned() };
-        store.check_version()?;
+        if !store.is_there()? {
+            make_directory(&store.home)?;
+            files::publish(format!("{{\"layout\":{LAYOUT}}}\n").as_bytes(), &store.version())?;
+        }
         for directory in [
             store.blobs(),
             store.ingest(),
@@ -176,25 +179,30 @@ impl Store {
         Ok(store)
     }
 
-    fn check_version(&self) -> Result<(), StoreError> {
+    /// Whether it is there, and of a layout that this version knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a later version made it.
+    pub fn is_there(&self) -> Result<bool, StoreError> {
         #[derive(Deserialize)]
         struct Version {
             layout: u64,
         }
-        let path = self.home.join("VERSION");
+        let path = self.version();
         let text = match fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_directory(&self.home)?;
-                return Ok(files::publish(format!("{{\"layout\":{LAYOUT}}}\n").as_bytes(), &path)?);
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(FileError::at("read", &path)(error).into()),
         };
         let version: Version = serde_json::from_slice(&text).map_err(|error| damaged(&path, error))?;
         if version.layout > LAYOUT {
             return Err(StoreError::Newer { home: self.home.clone(), found: version.layout });
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn version(&self) -> PathBuf {
+        self.home.join("VERSION")
     }
 
     /// Removes temporary files of processes that are gone.
@@ -504,7 +512,8 @@ impl Store {
     /// Reads a small blob and checks its digest.
     pub(crate) fn document(&self, reference: &Reference, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.blob(digest);
-        let mut bytes = Vec::new();
+        // Most are smaller: then one read gets all of it, and another one says that there is no more.
+        let mut bytes = Vec::with_capacity(8 << 10);
         let read =
             File::open(&path).and_then(|file| file.take(manifest::DOCUMENT_MAX + 1).read_to_end(&mut bytes));
         match read {

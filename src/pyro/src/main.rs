@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod exit;
 mod explain;
+mod files;
 mod host;
 mod label;
 mod mcp;

@@ -1,24 +1,25 @@
 //! From a name typed by the user to a running machine.
 
 use crate::catalog::Environment;
-use crate::config::Config;
+use crate::config::{Config, Defaults};
 use crate::error::UserError;
-use crate::explain::{not_started, pull_error, seed_error, store_error, workspace_error};
+use crate::explain::{lifecycle_error, not_started, pull_error, seed_error, store_error, workspace_error};
+use crate::recipe;
 use pyro_oci::{Image, InUse, Progress, pull};
 use pyro_workspace::{
-    Booted, CreateSpec, ExecutionMode, Home, NotStarted, Owner, Resources, Running, Seed, Seeded, Until,
-    Verdict, Workspace, boot, reap, trace,
+    Booted, CreateSpec, Directory, ExecutionMode, Home, LifecycleError, NotStarted, Owner, Resources,
+    Running, Seed, Seeded, State, Until, Verdict, Workspace, boot, claim, reap, trace,
 };
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 /// Virtual processors of a machine unless something else is said.
-pub const VCPU_COUNT: u8 = 1;
+const VCPU_COUNT: u8 = 1;
 /// Memory of a machine unless something else is said, MiB.
-pub const MEM_MIB: u32 = 1024;
+const MEM_MIB: u32 = 1024;
 /// Size of a writable disk unless something else is said, MiB. It is sparse.
-pub const DISK_MIB: u32 = 8192;
+const DISK_MIB: u32 = 8192;
 /// Seconds without activity after which a workspace goes, unless something else is said.
 pub const TTL_SECONDS: u64 = 600;
 
@@ -48,6 +49,16 @@ pub struct Started<T> {
     pub created_in: Duration,
     /// From there until the agent was ready.
     pub booted_in: Duration,
+}
+
+/// Resources of a machine: what is asked for, then the files of the project and the user, then the mode,
+/// then the built-in defaults.
+pub fn resources(asked: &recipe::Resources, files: &Defaults, mode: &recipe::Resources) -> Resources {
+    Resources {
+        vcpu_count: asked.vcpu_count.or(files.vcpu_count).or(mode.vcpu_count).unwrap_or(VCPU_COUNT),
+        mem_mib: asked.mem_mib.or(files.mem_mib).or(mode.mem_mib).unwrap_or(MEM_MIB),
+        disk_mib: asked.disk_mib.or(mode.disk_mib).unwrap_or(DISK_MIB),
+    }
 }
 
 /// A workspace that goes with this process.
@@ -149,6 +160,27 @@ pub fn start_kept(
     request: &Start<'_>,
 ) -> Result<Started<Booted>, UserError> {
     start(listener, home, held, request, |workspace| boot(home, workspace, request.until))
+}
+
+/// Takes over a stopped workspace, to start it; `None` if it runs already.
+///
+/// # Errors
+/// With the next step, when it can be neither.
+pub fn claim_stopped(directory: &Directory) -> Result<Option<Workspace>, UserError> {
+    match claim(directory) {
+        Err(LifecycleError::State { state: State::Started { .. }, .. }) => Ok(None),
+        other => other.map(Some).map_err(|error| lifecycle_error(&error)),
+    }
+}
+
+/// Starts the machine of a workspace that was stopped. It is again what it was made as: a microVM's disk
+/// is none of namespaces.
+///
+/// # Errors
+/// With the next step; then it is stopped as before.
+pub fn start_again(home: &Home, stopped: Workspace, until: Until<'_>) -> Result<Booted, UserError> {
+    stopped.directory().touch();
+    boot(home, stopped, until).map_err(|error| not_started(&error, true))
 }
 
 fn start<T>(

@@ -7,8 +7,8 @@ use pyro_workspace::{Overview, Record, SeedFacts, SeedMode};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// A workspace shortly before it expires is said to be so.
-const SOON: SignedDuration = SignedDuration::from_secs(60);
+/// A workspace that expires within this time is said to be so.
+pub const SOON: SignedDuration = SignedDuration::from_secs(60);
 
 /// A workspace, for `--json`.
 #[derive(Serialize)]

@@ -65,7 +65,8 @@ impl Until<'_> {
     }
 
     /// Whether somebody has cancelled already.
-    pub(crate) fn is_cancelled(&self) -> bool {
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
         let mut polled = [PollFd::new(&self.cancel.event, PollFlags::IN)];
         matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
     }

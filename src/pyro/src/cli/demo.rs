@@ -3,15 +3,14 @@
 use super::context::Context;
 use super::progress::Shown;
 use super::run::MachineArgs;
+use super::steps::{Step, Steps};
+use crate::catalog::DEFAULT_ENVIRONMENT;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::start::{Start, environment, ephemeral, start_here};
 use pyro_workspace::{Cancel, Exec, Stream, Until, exit_code, variables};
 use serde::Serialize;
 use std::time::{Duration, Instant};
-
-/// The environment that the demonstration uses.
-const ENVIRONMENT: &str = "debian:12";
 
 /// How long the demonstration may take, beyond fetching its image.
 const TTL: Duration = Duration::from_secs(120);
@@ -33,30 +32,17 @@ struct Report {
     steps: Vec<Step>,
 }
 
-#[derive(Serialize)]
-struct Step {
-    name: &'static str,
-    duration_ms: f64,
-}
-
 /// Runs `pyro demo`.
 ///
 /// # Errors
 /// The first step that failed.
 pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, UserError> {
     let out = context.out;
-    let resources = args.machine.resources(context)?;
+    let resources = args.machine.resources(context, None)?;
     let home = context.home()?;
     let shown = Shown::new(out);
-    let (image, held) = environment(&context.config, &shown, &home, ENVIRONMENT)?;
-    let mut steps = Vec::new();
-    let mut step = |name, took: Duration| {
-        let duration_ms = (took.as_secs_f64() * 1e4).round() / 10.0;
-        if !out.is_json() {
-            out.note(format_args!("[demo] {name:<6} {duration_ms:>9.1} ms"));
-        }
-        steps.push(Step { name, duration_ms });
-    };
+    let (image, held) = environment(&context.config, &shown, &home, DEFAULT_ENVIRONMENT)?;
+    let mut steps = Steps::of("demo", out);
 
     let cancel = Cancel::new()?;
     let armed = context.until_signal(&cancel);
@@ -64,12 +50,11 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, UserError> {
     let allow_host_compat = args.machine.allow_host_compat;
     let spec = ephemeral(resources, TTL.as_secs());
     let started = start_here(&shown, &home, held, &Start { image: &image, spec, until, allow_host_compat })?;
-    step("create", started.created_in);
-    step("start", started.booted_in);
+    steps.add("create", started.created_in);
+    steps.add("start", started.booted_in);
     let running = started.machine;
     let execution_mode = running.execution_mode().as_str();
 
-    let clock = Instant::now();
     let exec = Exec {
         argv: ["git", "--version"].map(|word| word.as_bytes().to_vec().into()).to_vec(),
         env: variables(&image.config, &[], false),
@@ -77,32 +62,31 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, UserError> {
         ..Exec::default()
     };
     let mut output = Vec::new();
-    let session = running.exec(exec).map_err(|error| UserError::new("agent", error))?;
-    let ended = session.wait(until, |stream, bytes| {
-        match stream {
-            Stream::Stdout => output.extend_from_slice(bytes),
-            Stream::Stderr => out.content_err(bytes)?,
-        }
-        Ok(())
-    });
-    let ended = ended.map_err(|error| UserError::new("exec", error))?;
-    step("exec", clock.elapsed());
-
-    let clock = Instant::now();
-    running.discard().map_err(|error| UserError::new("delete", error))?;
+    let ended = steps.step("exec", || {
+        let session = running.exec(exec).map_err(|error| UserError::new("agent", error))?;
+        let ended = session.wait(until, |stream, bytes| {
+            match stream {
+                Stream::Stdout => output.extend_from_slice(bytes),
+                Stream::Stderr => out.content_err(bytes)?,
+            }
+            Ok(())
+        });
+        ended.map_err(|error| UserError::new("exec", error))
+    })?;
+    steps.step("delete", || running.discard().map_err(|error| UserError::new("delete", error)))?;
     drop(armed);
-    step("delete", clock.elapsed());
 
     let exit_code = exit_code(&ended);
     let output = String::from_utf8_lossy(&output).into_owned();
     if exit_code != 0 {
         return Err(UserError::new("exec", format_args!("git --version ended with status {exit_code}")));
     }
-    let report = Report { environment: ENVIRONMENT, execution_mode, output, exit_code, steps };
+    let report =
+        Report { environment: DEFAULT_ENVIRONMENT, execution_mode, output, exit_code, steps: steps.finish() };
     out.result(&report, || report.output.clone())?;
     if !out.is_json() {
         out.note(format_args!(
-            "[demo] environment={ENVIRONMENT} execution_mode={execution_mode} exit_code=0"
+            "[demo] environment={DEFAULT_ENVIRONMENT} execution_mode={execution_mode} exit_code=0"
         ));
     }
     Ok(Exit::Done)

@@ -14,6 +14,7 @@ mod prepare;
 mod progress;
 mod run;
 mod signals;
+mod steps;
 mod streams;
 mod terminal;
 mod workspace;

@@ -4,6 +4,7 @@
 use super::context::Context;
 use super::progress::Shown;
 use super::run::MachineArgs;
+use super::steps::{Step, Steps};
 use crate::catalog::{DEFAULT_ENVIRONMENT, Environment};
 use crate::error::UserError;
 use crate::exit::Exit;
@@ -18,7 +19,6 @@ use pyro_workspace::{
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::time::Instant;
 
 /// The workspace of a `prepare` that was killed goes after so many seconds.
 const TTL_SECONDS: u64 = 120;
@@ -53,41 +53,12 @@ struct Report<'a> {
     steps: Vec<Step>,
 }
 
-#[derive(Serialize)]
-struct Step {
-    name: &'static str,
-    duration_ms: f64,
-}
-
-/// The steps, told as they are done.
-struct Steps<'a> {
-    context: &'a Context,
-    done: Vec<Step>,
-}
-
-impl Steps<'_> {
-    fn step<T>(
-        &mut self,
-        name: &'static str,
-        work: impl FnOnce() -> Result<T, UserError>,
-    ) -> Result<T, UserError> {
-        let clock = Instant::now();
-        let result = work()?;
-        let duration_ms = (clock.elapsed().as_secs_f64() * 1e4).round() / 10.0;
-        if !self.context.out.is_json() {
-            self.context.out.note(format_args!("[prepare] {name:<6} {duration_ms:>9.1} ms"));
-        }
-        self.done.push(Step { name, duration_ms });
-        Ok(result)
-    }
-}
-
 /// Runs `pyro prepare`.
 ///
 /// # Errors
 /// The first step that failed; then nothing is proved, and nothing but the image stays.
 pub fn run(context: &Context, args: &PrepareArgs) -> Result<Exit, UserError> {
-    args.machine.resources(context)?;
+    args.machine.resources(context, None)?;
     let name = args.environment.as_ref().or(context.config.defaults.environment.as_ref());
     let name = name.map_or(DEFAULT_ENVIRONMENT, String::as_str);
     let environment = Environment::parse(name)
@@ -96,7 +67,7 @@ pub fn run(context: &Context, args: &PrepareArgs) -> Result<Exit, UserError> {
     let held = hold(&home)?;
     let installed = home.store().find(environment.local()).map_err(|error| store_error(&error))?;
     let ready = Readiness::of(&home, &environment, installed.as_ref());
-    let mut steps = Steps { context, done: Vec::new() };
+    let mut steps = Steps::of("prepare", context.out);
     // Warm without a virtual machine is warm only for those who allow that.
     let allowed = |mode| mode == ExecutionMode::GuestVsock || args.machine.allow_host_compat;
     let proof = match (installed, ready) {
@@ -116,7 +87,7 @@ pub fn run(context: &Context, args: &PrepareArgs) -> Result<Exit, UserError> {
             proof
         }
     };
-    let report = Report { environment: name, state: "warm", proof: &proof, steps: steps.done };
+    let report = Report { environment: name, state: "warm", proof: &proof, steps: steps.finish() };
     context.out.result(&report, || format!("{name} is warm\n"))?;
     if !context.out.is_json() {
         context.out.note(format_args!(
@@ -135,7 +106,7 @@ fn prove(
     held: InUse,
     image: &Image,
     args: &PrepareArgs,
-    steps: &mut Steps<'_>,
+    steps: &mut Steps,
 ) -> Result<Proof, UserError> {
     let cancel = Cancel::new()?;
     // For all of it: whoever is interrupted between two steps must delete the workspace, too.
@@ -147,7 +118,7 @@ fn prove(
     let spec = CreateSpec {
         name: None,
         labels: BTreeMap::new(),
-        resources: args.machine.resources(context)?,
+        resources: args.machine.resources(context, None)?,
         execution_mode: ExecutionMode::GuestVsock,
         seed: None,
         layers: Vec::new(),
@@ -171,7 +142,7 @@ fn work(
     image: &Image,
     directory: &Directory,
     until: Until<'_>,
-    steps: &mut Steps<'_>,
+    steps: &mut Steps,
 ) -> Result<ExecutionMode, UserError> {
     steps.step("exec", || sh(image, directory, WRITE, until.cancel))?;
     steps.step("reset", || {

@@ -9,7 +9,8 @@ use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::not_run;
-use crate::start::{DISK_MIB, MEM_MIB, Start, TTL_SECONDS, VCPU_COUNT, environment, ephemeral, start_here};
+use crate::recipe;
+use crate::start::{self, Start, TTL_SECONDS, environment, ephemeral, start_here};
 use pyro_workspace::{
     Cancel, Ended, Exec, Failure, Resources, Running, SessionError, Stream, Until, exit_code, trace,
     variables,
@@ -67,17 +68,14 @@ pub struct MachineArgs {
 
 impl MachineArgs {
     /// The resources of a machine: flags, then files, then the built-in defaults.
-    pub fn resources(&self, context: &Context) -> Result<Resources, UserError> {
+    pub fn resources(&self, context: &Context, disk_mib: Option<u32>) -> Result<Resources, UserError> {
         if self.network {
             let text = "this version has no network in machines: commands run offline";
             return Err(UserError::new("unsupported", text).exit(Exit::Usage).hint("leave --network out"));
         }
-        let defaults = &context.config.defaults;
-        Ok(Resources {
-            vcpu_count: self.vcpu_count.or(defaults.vcpu_count).unwrap_or(VCPU_COUNT),
-            mem_mib: self.mem_mib.or(defaults.mem_mib).unwrap_or(MEM_MIB),
-            disk_mib: DISK_MIB,
-        })
+        let Self { vcpu_count, mem_mib, .. } = *self;
+        let asked = recipe::Resources { vcpu_count, mem_mib, disk_mib, ttl_seconds: None };
+        Ok(start::resources(&asked, &context.config.defaults, &recipe::Resources::default()))
     }
 }
 
@@ -97,7 +95,7 @@ struct Report<'a> {
 pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     let out = context.out;
     let started = Instant::now();
-    let resources = args.machine.resources(context)?;
+    let resources = args.machine.resources(context, None)?;
     let defaults = &context.config.defaults;
     let timeout = Duration::from_secs(args.timeout_seconds.or(defaults.timeout_seconds).unwrap_or(30));
     let ttl = args.ttl_seconds.or(defaults.ttl_seconds).unwrap_or(TTL_SECONDS);

@@ -76,19 +76,16 @@ impl Server {
 
     async fn call(
         &self,
-        name: &str,
+        tool: &Arc<Offered>,
         arguments: JsonObject,
         context: &RequestContext<RoleServer>,
     ) -> CallToolResult {
-        let wanted = name.to_owned();
-        let done = self.blocking(context, move |call| {
-            let tool = call.session.tool(&wanted).expect("the caller has found it");
-            call.session.call(tool, call, arguments)
-        });
+        let wanted = Arc::clone(tool);
+        let done = self.blocking(context, move |call| call.session.call(&wanted, call, arguments));
         match done.await {
             Ok(Ok(answer)) => success(answer),
             Ok(Err(text)) => failure(text),
-            Err(stopped) => failure(stopped.text(name)),
+            Err(stopped) => failure(stopped.text(tool.name())),
         }
     }
 }
@@ -152,12 +149,12 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.session.tools().iter().map(Offered::listed).cloned().collect();
+        let tools = self.session.tools().iter().map(|tool| tool.listed().clone()).collect();
         Ok(ListToolsResult { ttl_ms: Some(LIST_TTL_MS), ..ListToolsResult::with_all_items(tools) })
     }
 
     fn get_tool(&self, name: &str) -> Option<rmcp::model::Tool> {
-        self.session.tool(name).map(Offered::listed).cloned()
+        self.session.tool(name).map(|tool| tool.listed().clone())
     }
 
     async fn call_tool(
@@ -165,17 +162,17 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let name = &*request.name;
-        if self.session.tool(name).is_none() {
-            let names: Vec<&str> = self.session.tools().iter().map(Offered::name).collect();
+        let Some(tool) = self.session.tool(&request.name) else {
+            let names: Vec<&str> = self.session.tools().iter().map(|tool| tool.name()).collect();
             let text = format!(
-                "there is no tool {name} in {}; there are: {}",
+                "there is no tool {} in {}; there are: {}",
+                request.name,
                 self.session.what(),
                 names.join(", ")
             );
             return Err(ErrorData::invalid_params(text, None));
-        }
-        Ok(self.call(name, request.arguments.unwrap_or_default(), &context).await.into())
+        };
+        Ok(self.call(tool, request.arguments.unwrap_or_default(), &context).await.into())
     }
 
     async fn list_prompts(

@@ -6,23 +6,28 @@ use super::narrow::{Narrowing, narrow_arguments, narrow_schema};
 use super::tool::{Answer, Call, Tool};
 use super::tools;
 use crate::config::Config;
+use crate::error::UserError;
+use crate::explain::{open_home, store_error};
 use crate::project::{Source, Surroundings};
-use crate::recipe::{Found, environment};
+use crate::recipe::{self, Found, environment};
+use crate::start::resources;
+use pyro_workspace::{Home, Resources};
 use rmcp::model::{JsonObject, MetaObject};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// A server, as far as it knows anything between calls.
 pub struct Session {
-    home: PathBuf,
+    home_path: PathBuf,
+    home: Mutex<Option<Arc<Home>>>,
     /// Defaults from files.
     pub config: Config,
     /// The mode, if one was asked for.
     pub mode: Option<Found>,
     args: ServeArgs,
     source: OnceLock<Source>,
-    tools: Vec<Offered>,
+    tools: Vec<Arc<Offered>>,
 }
 
 /// A tool that this server has.
@@ -34,22 +39,23 @@ pub struct Offered {
 
 impl Session {
     /// A server of these tools. Nothing is opened yet.
-    pub fn new(home: PathBuf, config: Config, args: ServeArgs, mode: Option<Found>) -> Self {
+    pub fn new(home_path: PathBuf, config: Config, args: ServeArgs, mode: Option<Found>) -> Self {
         let tools = match &mode {
             Some(mode) => of_mode(mode),
             None => tools::of(args.profile.unwrap_or_default())
                 .into_iter()
-                .map(|tool| Offered::new(tool, None, Narrowing::new()))
+                .map(|tool| Arc::new(Offered::new(tool, None, Narrowing::new())))
                 .collect(),
         };
-        Self { home, config, mode, args, source: OnceLock::new(), tools }
+        let (home, source) = (Mutex::default(), OnceLock::new());
+        Self { home_path, home, config, mode, args, source, tools }
     }
 
     /// A server of these tools alone.
     #[cfg(test)]
     pub fn with_tools(tools: Vec<Tool>) -> Self {
         let args = ServeArgs { no_project_source: true, ..ServeArgs::default() };
-        let offer = |tool| Offered::new(tool, None, Narrowing::new());
+        let offer = |tool| Arc::new(Offered::new(tool, None, Narrowing::new()));
         let tools = tools.into_iter().map(offer).collect();
         Self { tools, ..Self::new("/nonexistent/pyro".into(), Config::default(), args, None) }
     }
@@ -64,18 +70,30 @@ impl Session {
         self.source.get_or_init(|| Source::find(&self.args, &Surroundings::look()))
     }
 
-    /// Path of the state directory, which may not be there.
-    pub fn home_path(&self) -> &Path {
-        &self.home
+    /// The state directory. It is opened once, and again only if it has gone meanwhile: opening makes and
+    /// sweeps directories, which no call needs that runs a command of a millisecond.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn home(&self) -> Result<Arc<Home>, UserError> {
+        // Whoever panicked with the lock had nothing half done.
+        let mut kept = self.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = &*kept
+            && home.store().is_there().map_err(|error| store_error(&error))?
+        {
+            return Ok(Arc::clone(home));
+        }
+        let home = Arc::new(open_home(&self.home_path)?);
+        Ok(Arc::clone(kept.insert(home)))
     }
 
     /// The tools, in the order in which they are listed.
-    pub fn tools(&self) -> &[Offered] {
+    pub fn tools(&self) -> &[Arc<Offered>] {
         &self.tools
     }
 
     /// The tool of this name.
-    pub fn tool(&self, name: &str) -> Option<&Offered> {
+    pub fn tool(&self, name: &str) -> Option<&Arc<Offered>> {
         self.tools.iter().find(|tool| tool.name() == name)
     }
 
@@ -91,6 +109,12 @@ impl Session {
     pub fn environment<'a>(&'a self, named: Option<&'a str>) -> &'a str {
         let mode = self.mode.as_ref().map(|mode| &mode.recipe);
         environment(named, self.args.environment.as_deref(), &self.config.defaults, mode)
+    }
+
+    /// Resources of a machine, of which the call may ask for some.
+    pub fn resources(&self, asked: &recipe::Resources) -> Resources {
+        let of_mode = self.mode.as_ref().map(|mode| mode.recipe.resources).unwrap_or_default();
+        resources(asked, &self.config.defaults, &of_mode)
     }
 
     /// A path of the host as a call names it: relative ones are of the project.
@@ -113,13 +137,13 @@ impl Session {
     }
 }
 
-fn of_mode(mode: &Found) -> Vec<Offered> {
+fn of_mode(mode: &Found) -> Vec<Arc<Offered>> {
     let mut offered = Vec::new();
     for entry in &mode.recipe.tools {
         match tools::find(&entry.name) {
             Some(tool) => {
                 let text = entry.description.clone();
-                offered.push(Offered::new(tool, text, entry.arguments.clone()));
+                offered.push(Arc::new(Offered::new(tool, text, entry.arguments.clone())));
             }
             None => {
                 tracing::warn!(mode = mode.mode, tool = entry.name, "this version has no such tool: left out")

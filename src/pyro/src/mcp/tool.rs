@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Arguments, and what is done with them. It may block; it ends when the call is cancelled.
 pub trait Operation: DeserializeOwned + JsonSchema {
@@ -135,8 +136,8 @@ impl Call<'_> {
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn home(&self) -> Result<Home, UserError> {
-        explain::open_home(self.session.home_path())
+    pub fn home(&self) -> Result<Arc<Home>, UserError> {
+        self.session.home()
     }
 
     /// Until the call is cancelled.
@@ -148,7 +149,7 @@ impl Call<'_> {
     ///
     /// # Errors
     /// When there is none of that id or name.
-    pub fn find(&self, workspace: &str) -> Result<(Home, Directory), UserError> {
+    pub fn find(&self, workspace: &str) -> Result<(Arc<Home>, Directory), UserError> {
         let home = self.home()?;
         let directory = explain::find(&home, workspace)?;
         Ok((home, directory))

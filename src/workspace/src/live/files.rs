@@ -47,6 +47,18 @@ impl FileContent {
     pub fn is_truncated(&self) -> bool {
         (self.bytes.len() as u64) < self.size
     }
+
+    /// As text, if it is UTF-8; a character that the end cuts is left out.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match std::str::from_utf8(&self.bytes) {
+            Ok(text) => Some(text),
+            Err(error) if error.error_len().is_none() && self.is_truncated() => {
+                std::str::from_utf8(&self.bytes[..error.valid_up_to()]).ok()
+            }
+            Err(_) => None,
+        }
+    }
 }
 
 /// Lists what is at `place`, at most `max` entries. A directory is described by what is in it.

@@ -8,11 +8,10 @@ use super::{label, ttl};
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::{seed_error, workspace_error};
-use crate::start::{DISK_MIB, Start, TTL_SECONDS, environment, seed, start_kept};
+use crate::start::{Start, TTL_SECONDS, environment, seed, start_kept};
 use crate::view::View;
 use pyro_workspace::{
-    CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Resources, Seed, Skipped,
-    check_name,
+    CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Name, Overview, Seed, Skipped, check_name,
 };
 use serde::Serialize;
 use std::path::PathBuf;
@@ -64,8 +63,7 @@ pub fn run(context: &Context, args: CreateArgs) -> Result<Exit, UserError> {
         // Before something is pulled for nothing.
         check_name(&home, name).map_err(|error| workspace_error(&error))?;
     }
-    let resources =
-        Resources { disk_mib: args.disk_mib.unwrap_or(DISK_MIB), ..args.machine.resources(context)? };
+    let resources = args.machine.resources(context, args.disk_mib)?;
     let (image, held) = environment(&context.config, &shown, &home, &args.environment)?;
     let source =
         args.seed_path.map(|path| Seed::of(&path).map_err(|error| seed_error(&error))).transpose()?;

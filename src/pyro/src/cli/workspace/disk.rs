@@ -2,11 +2,12 @@
 
 use super::super::context::Context;
 use super::Addressed;
-use super::file::{LISTED_MAX, READ_DEFAULT, READ_MAX, line, note_cut, value};
+use super::file::{READ_DEFAULT, line, note_cut, value};
 use super::live::Report;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::{disk_error, disk_export_error, disk_open_error, workspace_error};
+use crate::files::{LISTED_MAX, READ_MAX};
 use pyro_workspace::disk::{Disk, ExportFormat, RootPath, export};
 use pyro_workspace::{Depth, Until};
 use serde_json::json;

@@ -6,22 +6,19 @@ use super::live::on;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::{access_error, place};
+use crate::files::{LISTED_MAX, READ_MAX, columns};
 use pyro_workspace::Depth;
 use pyro_workspace::diff::FileKind;
 use pyro_workspace::live::{FileContent, FileEntry, list, read, write};
-use pyro_workspace::patch::display_path;
 use serde_json::json;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// How much is read of a file if nothing else is said, and at most.
+/// How much is read of a file if nothing else is said.
 pub(super) const READ_DEFAULT: u64 = 64 << 10;
-pub(super) const READ_MAX: u64 = 1 << 20;
-
-/// Most files that are listed.
-pub(super) const LISTED_MAX: usize = 100_000;
 
 /// Arguments of `pyro workspace file`.
 #[derive(Debug, clap::Args)]
@@ -108,17 +105,15 @@ fn run_list(context: &Context, args: &ListArgs) -> Result<Exit, UserError> {
 
 /// One file, as `ls -l` shows it.
 pub(super) fn line(entry: &FileEntry) -> String {
-    let path = display_path(&entry.path);
-    let (letter, size, path) = match &entry.kind {
-        FileKind::File { size, .. } => ('-', size.to_string(), path),
-        FileKind::Directory => ('d', "-".into(), path + "/"),
-        FileKind::Symlink { target, .. } => ('l', "-".into(), format!("{path} -> {target}")),
-        FileKind::CharacterDevice { major, minor } => ('c', format!("{major},{minor}"), path),
-        FileKind::BlockDevice { major, minor } => ('b', format!("{major},{minor}"), path),
-        FileKind::Fifo => ('p', "-".into(), path),
-        FileKind::Socket => ('s', "-".into(), path),
+    let (mode, path) = columns(entry);
+    let size = match &entry.kind {
+        FileKind::File { size, .. } => size.to_string(),
+        FileKind::CharacterDevice { major, minor } | FileKind::BlockDevice { major, minor } => {
+            format!("{major},{minor}")
+        }
+        _ => "-".into(),
     };
-    format!("{letter}{:04o} {size:>10}  {path}\n", entry.mode)
+    format!("{mode} {size:>10}  {path}\n")
 }
 
 fn run_read(context: &Context, args: &ReadArgs) -> Result<Exit, UserError> {
@@ -153,20 +148,11 @@ pub(super) fn note_cut(context: &Context, content: &FileContent) {
 
 /// Content, for `--json`.
 pub(super) fn value(path: &dyn std::fmt::Display, content: &FileContent) -> serde_json::Value {
-    let (text, is_text) = text(content);
+    let text = content.as_text();
+    let is_text = text.is_some();
+    let text = text.map_or_else(|| String::from_utf8_lossy(&content.bytes), Cow::Borrowed);
     let (bytes, truncated) = (content.bytes.len(), content.is_truncated());
     json!({ "path": path.to_string(), "content": text, "is_text": is_text, "bytes": bytes, "size": content.size, "truncated": truncated })
-}
-
-/// Content as text, and whether it is; a character that the end cuts is left out.
-fn text(content: &FileContent) -> (String, bool) {
-    match std::str::from_utf8(&content.bytes) {
-        Ok(text) => (text.to_owned(), true),
-        Err(error) if error.error_len().is_none() && content.is_truncated() => {
-            (String::from_utf8_lossy(&content.bytes[..error.valid_up_to()]).into_owned(), true)
-        }
-        Err(_) => (String::from_utf8_lossy(&content.bytes).into_owned(), false),
-    }
 }
 
 fn run_write(context: &Context, args: &WriteArgs) -> Result<Exit, UserError> {

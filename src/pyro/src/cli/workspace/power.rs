@@ -4,8 +4,9 @@ use super::super::context::Context;
 use super::{Addressed, status};
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::{lifecycle_error, not_started};
-use pyro_workspace::{Directory, LifecycleError, State, boot, claim, stop as stop_machine};
+use crate::explain::lifecycle_error;
+use crate::start::{claim_stopped, start_again};
+use pyro_workspace::{Directory, stop as stop_machine};
 use std::time::Instant;
 
 /// Starts the machine of a stopped workspace.
@@ -13,16 +14,10 @@ pub fn start(context: &Context, args: &Addressed) -> Result<Exit, UserError> {
     let clock = Instant::now();
     let home = context.home()?;
     let directory = args.find(&home)?;
-    let workspace = match claim(&directory) {
-        Err(LifecycleError::State { state: State::Started { .. }, .. }) => {
-            return done(context, directory, "start", "it runs already");
-        }
-        other => other.map_err(|error| lifecycle_error(&error))?,
+    let Some(stopped) = claim_stopped(&directory)? else {
+        return done(context, directory, "start", "it runs already");
     };
-    directory.touch();
-    // What it was made as it stays: a microVM's disk is none of namespaces.
-    context
-        .interruptible(|until| boot(&home, workspace, until).map_err(|error| not_started(&error, true)))?;
+    context.interruptible(|until| start_again(&home, stopped, until))?;
     done(context, directory, "start", format_args!("duration_ms={}", clock.elapsed().as_millis()))
 }
 

@@ -1,12 +1,13 @@
 //! `workspace_create`.
 
 use super::super::tool::{About, Answer, Call, Operation, Reach, within};
-use super::record::{Full, is_cancelled, labels, name};
+use super::record::{Full, labels, name};
 use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use crate::error::UserError;
 use crate::explain::{seed_error, workspace_error};
 use crate::project::ProjectSeed;
-use crate::start::{DISK_MIB, MEM_MIB, Start, TTL_SECONDS, VCPU_COUNT, environment, seed, start_kept};
+use crate::recipe;
+use crate::start::{Start, TTL_SECONDS, environment, seed, start_kept};
 use pyro_workspace::{
     CreateSpec, DISK_MIB_MAX, DISK_MIB_MIN, ExecutionMode, Overview, Resources, Seed, Skipped, check_name,
 };
@@ -93,7 +94,7 @@ impl Operation for Create {
         let allow_host_compat = session.allow_host_compat();
         let request = Start { image: &image, spec, until: call.until(), allow_host_compat };
         let directory = start_kept(call.phase, &home, held, &request)?.machine.directory;
-        if is_cancelled(call) {
+        if call.until().is_cancelled() {
             // Nobody hears of its id.
             let _ = pyro_workspace::delete(&directory);
             return Err(UserError::new("interrupted", "the call was cancelled"));
@@ -110,15 +111,13 @@ impl Operation for Create {
 
 impl Create {
     fn resources(&self, call: &Call<'_>) -> Result<Resources, UserError> {
-        let mode = call.session.mode.as_ref().map(|mode| mode.recipe.resources).unwrap_or_default();
-        let defaults = &call.session.config.defaults;
-        let vcpus = self.vcpu_count.or(defaults.vcpu_count).or(mode.vcpu_count).unwrap_or(VCPU_COUNT);
-        let mem_mib = self.mem_mib.or(defaults.mem_mib).or(mode.mem_mib).unwrap_or(MEM_MIB);
-        let disk_mib = self.disk_mib.or(mode.disk_mib).unwrap_or(DISK_MIB);
-        within("vcpu_count", u64::from(vcpus), 1..=VCPUS_MAX)?;
-        within("mem_mib", u64::from(mem_mib), MEM_MIB_MIN..=MEM_MIB_MAX)?;
-        within("disk_mib", disk_mib, DISK_MIB_MIN..=DISK_MIB_MAX)?;
-        Ok(Resources { vcpu_count: vcpus, mem_mib, disk_mib })
+        let Self { vcpu_count, mem_mib, disk_mib, .. } = *self;
+        let asked = recipe::Resources { vcpu_count, mem_mib, disk_mib, ttl_seconds: None };
+        let resources = call.session.resources(&asked);
+        within("vcpu_count", u64::from(resources.vcpu_count), 1..=VCPUS_MAX)?;
+        within("mem_mib", u64::from(resources.mem_mib), MEM_MIB_MIN..=MEM_MIB_MAX)?;
+        within("disk_mib", resources.disk_mib, DISK_MIB_MIN..=DISK_MIB_MAX)?;
+        Ok(resources)
     }
 }
 

@@ -125,7 +125,7 @@ impl Write for Page {
 impl Page {
     fn text(self, live: &Live<'_>, diff: &model::Diff, next: impl Fn(u64) -> String) -> String {
         let (files, lines, length) = (diff.changes.len(), diff.lines(), self.length);
-        let (id, mode) = (live.directory().id(), execution_mode(live.directory()));
+        let (id, mode) = (live.directory().id(), execution_mode(live.record().execution_mode));
         let Shown { text, bytes, cursor } = self.window.show(Kind::File, &next);
         let mut answer = format!(
             "files={files} insertions={} deletions={}, {id}, patch {length} B, showing {bytes}, cursor {cursor}{mode}\n{text}",

@@ -1,12 +1,13 @@
 //! `workspace_disk_list`, `workspace_disk_read`, `workspace_disk_export`: files of a stopped workspace.
 
 use super::super::tool::{About, Answer, Call, Operation, Reach};
-use super::file::{LISTED_MAX, READ_MAX, listed, text};
+use super::file::Shelf;
 use super::output::room;
 use crate::error::UserError;
 use crate::explain::{disk_error, disk_export_error, disk_open_error};
+use crate::files::{LISTED_MAX, READ_MAX};
+use pyro_workspace::Depth;
 use pyro_workspace::disk::{Disk, ExportFormat, RootPath, export};
-use pyro_workspace::{Depth, Directory};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -19,12 +20,12 @@ fn absolute(text: &str) -> Result<RootPath, UserError> {
 fn open<T>(
     call: &Call<'_>,
     workspace: &str,
-    work: impl FnOnce(&Disk, &Directory) -> Result<T, UserError>,
+    work: impl FnOnce(&Disk) -> Result<T, UserError>,
 ) -> Result<T, UserError> {
     let (home, directory) = call.find(workspace)?;
     call.phase.is("opening the disk");
     let disk = Disk::open(&home, &directory, call.until()).map_err(|error| disk_open_error(&error))?;
-    work(&disk, &directory)
+    work(&disk)
 }
 
 /// Arguments of `workspace_disk_list`.
@@ -52,17 +53,12 @@ impl Operation for List {
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
         let path = absolute(self.path.as_deref().unwrap_or("/"))?;
         let depth = if self.recursive == Some(true) { Depth::All } else { Depth::Children };
-        open(call, &self.workspace_id, |disk, directory| {
+        open(call, &self.workspace_id, |disk| {
             let listing = disk
                 .list(&path, depth, LISTED_MAX, call.until())
                 .map_err(|error| disk_error(disk, &error))?;
-            let next = |cursor| {
-                let recursive = depth == Depth::All;
-                let arguments = json!({ "workspace_id": directory.id(), "path": path.to_string(), "recursive": recursive, "cursor": cursor });
-                format!("workspace_disk_list {arguments}")
-            };
-            let cursor = self.cursor.unwrap_or_default();
-            Ok(Answer::Text(listed(&path, directory, &listing, cursor, next)?))
+            let shelf = Shelf { tool: Self::ABOUT.name, record: disk.record(), path: &path };
+            shelf.list(&listing, depth, self.cursor.unwrap_or_default())
         })
     }
 }
@@ -92,15 +88,11 @@ impl Operation for Read {
 
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
         let (path, room) = (absolute(&self.path)?, room(self.max_bytes)?);
-        open(call, &self.workspace_id, |disk, directory| {
+        open(call, &self.workspace_id, |disk| {
             let content =
                 disk.read(&path, READ_MAX, call.until()).map_err(|error| disk_error(disk, &error))?;
-            let next = |cursor| {
-                let arguments =
-                    json!({ "workspace_id": directory.id(), "path": path.to_string(), "cursor": cursor });
-                format!("workspace_disk_read {arguments}")
-            };
-            Ok(Answer::Text(text(&path, directory, &content, self.cursor, room, next)?))
+            let shelf = Shelf { tool: Self::ABOUT.name, record: disk.record(), path: &path };
+            shelf.read(&content, self.cursor, room)
         })
     }
 }

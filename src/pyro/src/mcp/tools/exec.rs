@@ -6,7 +6,8 @@ use super::output::{WAIT_SECONDS_MAX, Wanted, room};
 use crate::config::SECONDS_MAX;
 use crate::error::UserError;
 use crate::explain::{lifecycle_error, store_error};
-use pyro_workspace::{Bytes, detach, image, running, variables};
+use pyro_oci::RunConfig;
+use pyro_workspace::{Bytes, Exec as Request, detach, image, running, variables};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 const TIMEOUT_SECONDS: u64 = 600;
 
 /// What tells programs that they write for a reader without a terminal.
-pub const QUIET: [(&str, &str); 5] =
+const QUIET: [(&str, &str); 5] =
     [("TERM", "dumb"), ("PAGER", "cat"), ("GIT_PAGER", "cat"), ("NO_COLOR", "1"), ("CI", "1")];
 
 /// Arguments of `workspace_exec`.
@@ -70,21 +71,11 @@ impl Operation for Exec {
         let (home, directory) = call.find(&self.workspace_id)?;
         let record = running(&directory).map_err(|error| lifecycle_error(&error))?;
         let config = image(&home, &record).map_err(|error| store_error(&error))?.config;
-        let quiet = QUIET.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let exec = pyro_workspace::Exec {
-            argv,
-            env: variables(&config, &quiet, false),
-            cwd: cwd.into_bytes().into(),
-            create_cwd: true,
-            user: config.user,
-            stdin: false,
-            tty: None,
-            timeout_ms: Some(timeout * 1000),
-        };
+        let exec = unattended(argv, &cwd, &config, timeout);
         // The supervisor hears it to its end: it goes on if this server, or whoever waits, does not.
         let sequence = detach(&directory, exec).map_err(|error| lifecycle_error(&error))?;
-        let wanted =
-            Wanted { directory: &directory, sequence, cursor: 0, room: room(None)?, part: Part::Ends };
+        let (room, part) = (room(None)?, Part::Ends);
+        let wanted = Wanted { directory: &directory, record: &record, sequence, cursor: 0, room, part };
         let text = wanted.after(call, wait)?;
         directory.touch();
         Ok(Answer::Text(text))
@@ -102,4 +93,18 @@ pub fn words(command: Option<String>, argv: Option<Vec<String>>) -> Result<Vec<B
         _ => return Err(UserError::usage("exactly one of command and argv is needed")),
     };
     Ok(words.into_iter().map(|word| word.into_bytes().into()).collect())
+}
+
+/// A command without input, as the image's user, for a reader without a terminal.
+pub fn unattended(argv: Vec<Bytes>, cwd: &str, config: &RunConfig, timeout_seconds: u64) -> Request {
+    let quiet = QUIET.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Request {
+        argv,
+        env: variables(config, &quiet, false),
+        cwd: cwd.as_bytes().to_vec().into(),
+        create_cwd: true,
+        user: config.user.clone(),
+        timeout_ms: Some(timeout_seconds * 1000),
+        ..Request::default()
+    }
 }

@@ -5,19 +5,114 @@ use super::super::tool::{About, Answer, Call, Operation, Reach};
 use super::output::{execution_mode, room};
 use crate::error::UserError;
 use crate::explain::{access_error, place};
+use crate::files::{LISTED_MAX, READ_MAX, columns};
 use pyro_workspace::diff::FileKind;
 use pyro_workspace::live::{FileContent, FileEntry, Listing, list, read, write};
-use pyro_workspace::patch::display_path;
-use pyro_workspace::{Depth, Directory};
+use pyro_workspace::{Depth, Record};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::fmt::Display;
 
-/// Most files that are looked at for a list.
-pub const LISTED_MAX: usize = 100_000;
+/// Files of a workspace, as a tool shows them: whose, at which path, and by which tool more is shown.
+pub struct Shelf<'a> {
+    /// The tool.
+    pub tool: &'static str,
+    /// The workspace.
+    pub record: &'a Record,
+    /// What was asked for.
+    pub path: &'a dyn Display,
+}
 
-/// Most bytes of a file that can be read.
-pub const READ_MAX: u64 = 1 << 20;
+impl Shelf<'_> {
+    /// As many lines as an answer has room for.
+    ///
+    /// # Errors
+    /// None that happens: the room is the usual one.
+    pub fn list(&self, listing: &Listing, depth: Depth, cursor: usize) -> Result<Answer, UserError> {
+        let (mut lines, mut shown, room) = (String::new(), 0, room(None)?);
+        for entry in listing.entries.iter().skip(cursor) {
+            let line = line(entry);
+            if lines.len() + line.len() > room {
+                break;
+            }
+            lines.push_str(&line);
+            shown += 1;
+        }
+        let all = listing.entries.len();
+        let end = cursor.min(all) + shown;
+        let over = if listing.truncated { " or more" } else { "" };
+        let mut text = self.head(&format_args!("entries {all}{over}, showing {shown}, cursor {end}"));
+        text.push_str(&lines);
+        if end < all {
+            let recursive = depth == Depth::All;
+            let next = self.next(&json!({ "recursive": recursive, "cursor": end }));
+            text.push_str(&format!("[{} more; call {next}]", all - end));
+        } else if listing.truncated {
+            text.push_str("[there are more files than can be listed: name a directory below]");
+        }
+        Ok(Answer::Text(text))
+    }
+
+    /// The part of a file that an answer has room for.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub fn read(
+        &self,
+        content: &FileContent,
+        cursor: Option<usize>,
+        room: usize,
+    ) -> Result<Answer, UserError> {
+        let (path, size, bytes) = (self.path, content.size, &content.bytes[..]);
+        if content.as_text().is_none() || bytes.contains(&0) {
+            return Err(UserError::new("not_text", format_args!("{path} is not UTF-8 text ({size} bytes)")));
+        }
+        let start = cursor.unwrap_or_default().min(bytes.len());
+        let part = if cursor.is_some() { Part::Beginning } else { Part::Ends };
+        let mut window = Window::new(part, start as u64, room);
+        window.push(&bytes[start..]);
+        let next = |cursor| self.next(&json!({ "cursor": cursor }));
+        let Shown { text, bytes: shown, cursor } = window.show(Kind::File, next);
+        let mut answer = self.head(&format_args!("size {size} B, showing {shown}, cursor {cursor}"));
+        answer.push_str(&text);
+        let more = if cursor < bytes.len() as u64 {
+            format!("[{} more bytes; call {}]", bytes.len() as u64 - cursor, next(cursor))
+        } else if content.is_truncated() {
+            format!("[only the first {READ_MAX} bytes of a file can be read]")
+        } else {
+            return Ok(Answer::Text(answer));
+        };
+        if !answer.ends_with('\n') {
+            answer.push('\n');
+        }
+        Ok(Answer::Text(answer + &more))
+    }
+
+    /// The first line, for a program to read.
+    fn head(&self, facts: &dyn Display) -> String {
+        let (path, id, mode) = (self.path, &self.record.id, execution_mode(self.record.execution_mode));
+        format!("path={path}, {id}, {facts}{mode}\n")
+    }
+
+    /// The call that shows what is left.
+    fn next(&self, more: &Value) -> String {
+        let mut arguments = json!({ "workspace_id": self.record.id, "path": self.path.to_string() });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            arguments[name] = value.clone();
+        }
+        format!("{} {arguments}", self.tool)
+    }
+}
+
+fn line(entry: &FileEntry) -> String {
+    let (mode, path) = columns(entry);
+    let size = match &entry.kind {
+        FileKind::File { size, .. } => size.to_string(),
+        _ => "-".into(),
+    };
+    format!("{mode} {size} {path}\n")
+}
 
 /// Arguments of `workspace_file_list`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -47,60 +142,10 @@ impl Operation for List {
         call.live(&self.workspace_id, |live| {
             let listing =
                 list(live, &place, depth, LISTED_MAX).map_err(|error| access_error(live, &error))?;
-            let next = |cursor| {
-                let id = live.directory().id();
-                let recursive = depth == Depth::All;
-                let arguments = json!({ "workspace_id": id, "path": place.to_string(), "recursive": recursive, "cursor": cursor });
-                format!("workspace_file_list {arguments}")
-            };
-            let cursor = self.cursor.unwrap_or_default();
-            Ok(Answer::Text(listed(&place, live.directory(), &listing, cursor, next)?))
+            let shelf = Shelf { tool: Self::ABOUT.name, record: live.record(), path: &place };
+            shelf.list(&listing, depth, self.cursor.unwrap_or_default())
         })
     }
-}
-
-/// As many lines as an answer has room for.
-pub fn listed(
-    path: &dyn std::fmt::Display,
-    directory: &Directory,
-    listing: &Listing,
-    cursor: usize,
-    next: impl Fn(usize) -> String,
-) -> Result<String, UserError> {
-    let (mut lines, mut shown, room) = (String::new(), 0, room(None)?);
-    for entry in listing.entries.iter().skip(cursor) {
-        let line = line(entry);
-        if lines.len() + line.len() > room {
-            break;
-        }
-        lines.push_str(&line);
-        shown += 1;
-    }
-    let (all, id, mode) = (listing.entries.len(), directory.id(), execution_mode(directory));
-    let end = cursor.min(all) + shown;
-    let over = if listing.truncated { " or more" } else { "" };
-    let mut text =
-        format!("path={path}, {id}, entries {all}{over}, showing {shown}, cursor {end}{mode}\n{lines}");
-    if end < all {
-        text.push_str(&format!("[{} more; call {}]", all - end, next(end)));
-    } else if listing.truncated {
-        text.push_str("[there are more files than can be listed: name a directory below]");
-    }
-    Ok(text)
-}
-
-fn line(entry: &FileEntry) -> String {
-    let path = display_path(&entry.path);
-    let (letter, size, path) = match &entry.kind {
-        FileKind::File { size, .. } => ('-', size.to_string(), path),
-        FileKind::Directory => ('d', "-".into(), path + "/"),
-        FileKind::Symlink { target, .. } => ('l', "-".into(), format!("{path} -> {target}")),
-        FileKind::CharacterDevice { .. } => ('c', "-".into(), path),
-        FileKind::BlockDevice { .. } => ('b', "-".into(), path),
-        FileKind::Fifo => ('p', "-".into(), path),
-        FileKind::Socket => ('s', "-".into(), path),
-    };
-    format!("{letter}{:04o} {size} {path}\n", entry.mode)
 }
 
 /// Arguments of `workspace_file_read`.
@@ -130,55 +175,10 @@ impl Operation for Read {
         let room = room(self.max_bytes)?;
         call.live(&self.workspace_id, |live| {
             let content = read(live, &place, READ_MAX).map_err(|error| access_error(live, &error))?;
-            let next = |cursor| {
-                let id = live.directory().id();
-                let arguments = json!({ "workspace_id": id, "path": place.to_string(), "cursor": cursor });
-                format!("workspace_file_read {arguments}")
-            };
-            Ok(Answer::Text(text(&place, live.directory(), &content, self.cursor, room, next)?))
+            let shelf = Shelf { tool: Self::ABOUT.name, record: live.record(), path: &place };
+            shelf.read(&content, self.cursor, room)
         })
     }
-}
-
-/// The part of a file that an answer has room for.
-pub fn text(
-    path: &dyn std::fmt::Display,
-    directory: &Directory,
-    content: &FileContent,
-    cursor: Option<usize>,
-    room: usize,
-    next: impl Fn(u64) -> String,
-) -> Result<String, UserError> {
-    let bytes = &content.bytes[..];
-    let is_text = match std::str::from_utf8(bytes) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none() && content.is_truncated(),
-    };
-    if !is_text || bytes.contains(&0) {
-        return Err(UserError::new(
-            "not_text",
-            format_args!("{path} is not UTF-8 text ({} bytes)", content.size),
-        ));
-    }
-    let start = cursor.unwrap_or_default().min(bytes.len());
-    let part = if cursor.is_some() { Part::Beginning } else { Part::Ends };
-    let mut window = Window::new(part, start as u64, room);
-    window.push(&bytes[start..]);
-    let Shown { text, bytes: shown, cursor } = window.show(Kind::File, &next);
-    let (size, id, mode) = (content.size, directory.id(), execution_mode(directory));
-    let mut answer =
-        format!("path={path}, {id}, size {size} B, showing {shown}, cursor {cursor}{mode}\n{text}");
-    let more = if cursor < bytes.len() as u64 {
-        format!("[{} more bytes; call {}]", bytes.len() as u64 - cursor, next(cursor))
-    } else if content.is_truncated() {
-        format!("[only the first {READ_MAX} bytes of a file can be read]")
-    } else {
-        return Ok(answer);
-    };
-    if !answer.ends_with('\n') {
-        answer.push('\n');
-    }
-    Ok(answer + &more)
 }
 
 /// Arguments of `workspace_file_write`.

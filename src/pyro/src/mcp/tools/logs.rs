@@ -4,6 +4,7 @@ use super::super::budget::Part;
 use super::super::terminal::plain;
 use super::super::tool::{About, Answer, Call, Operation, Reach, within};
 use super::output::{WAIT_SECONDS_MAX, Wanted, commands, room};
+use super::record::record;
 use crate::error::UserError;
 use pyro_workspace::journal::{CommandRecord, Outcome};
 use schemars::JsonSchema;
@@ -53,8 +54,9 @@ impl Operation for Logs {
         let wait = within("wait_seconds", self.wait_seconds.unwrap_or(0), 0..=WAIT_SECONDS_MAX)?;
         let room = room(self.max_bytes)?;
         let (_, directory) = call.find(&self.workspace_id)?;
+        let record = record(&directory)?;
         let Some(sequence) = self.sequence else {
-            return Ok(Answer::Text(list(directory.id().as_str(), &commands(&directory)?)));
+            return Ok(Answer::Text(list(directory.id().as_str(), &commands(&directory, &record)?)));
         };
         let part = match self.cursor {
             // The next page of something long.
@@ -62,7 +64,7 @@ impl Operation for Logs {
             _ => Part::Ends,
         };
         let cursor = self.cursor.unwrap_or_default();
-        let wanted = Wanted { directory: &directory, sequence, cursor, room, part };
+        let wanted = Wanted { directory: &directory, record: &record, sequence, cursor, room, part };
         Ok(Answer::Text(match wait {
             0 => wanted.now()?,
             seconds => wanted.after(call, Duration::from_secs(seconds))?,

@@ -2,10 +2,9 @@
 
 use super::super::budget::{ASKED_MAX, DEFAULT, Kind, Part, Shown, Window};
 use super::super::tool::{Call, within};
-use super::record::record;
 use crate::error::UserError;
 use pyro_workspace::journal::{self, CommandRecord, FollowError, Outcome, Output, Piece};
-use pyro_workspace::{Directory, ExecutionMode, Until, WorkspaceId};
+use pyro_workspace::{Directory, ExecutionMode, Record, Until, WorkspaceId};
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,6 +16,8 @@ pub const WAIT_SECONDS_MAX: u64 = 45;
 pub struct Wanted<'a> {
     /// The workspace.
     pub directory: &'a Directory,
+    /// What is recorded of it.
+    pub record: &'a Record,
     /// The command.
     pub sequence: u64,
     /// Where to begin.
@@ -41,7 +42,7 @@ impl Wanted<'_> {
     /// # Errors
     /// When there is no such command.
     pub fn now(&self) -> Result<String, UserError> {
-        let commands = journal_of(self.directory)?;
+        let commands = journal_of(self.directory, self.record);
         let failed = |error: std::io::Error| self.failed(&error.into());
         // First: what came before the command had ended is all there.
         let command = journal::load(&commands, self.sequence).map_err(failed)?;
@@ -61,7 +62,7 @@ impl Wanted<'_> {
     /// # Errors
     /// When there is no such command.
     pub fn after(&self, call: &Call<'_>, wait: Duration) -> Result<String, UserError> {
-        let commands = journal_of(self.directory)?;
+        let commands = journal_of(self.directory, self.record);
         let mut window = self.window();
         let until = Until { deadline: Some(Instant::now() + wait), ..call.until() };
         let followed = journal::follow(&commands, self.sequence, self.cursor, until, |piece| {
@@ -108,7 +109,7 @@ impl Wanted<'_> {
             format!("workspace_logs {arguments}")
         };
         let Shown { text, bytes, cursor } = window.show(Kind::Output, |cursor| logs(cursor, None));
-        let (how, mode) = (how(id, command, cursor), execution_mode(self.directory));
+        let (how, mode) = (how(id, command, cursor), execution_mode(self.record.execution_mode));
         let mut answer = format!("{how}, showing {bytes}, cursor {cursor}{mode}\n{text}");
         let more = match &command.outcome {
             Outcome::Running => {
@@ -161,12 +162,10 @@ fn line(text: &str) -> String {
 }
 
 /// Said where it is not the rule.
-pub fn execution_mode(directory: &Directory) -> String {
-    match directory.record() {
-        Ok(record) if record.execution_mode != ExecutionMode::GuestVsock => {
-            format!(", execution_mode={}", record.execution_mode.as_str())
-        }
-        _ => String::new(),
+pub fn execution_mode(mode: ExecutionMode) -> String {
+    match mode {
+        ExecutionMode::GuestVsock => String::new(),
+        mode => format!(", execution_mode={}", mode.as_str()),
     }
 }
 
@@ -174,12 +173,12 @@ pub fn execution_mode(directory: &Directory) -> String {
 ///
 /// # Errors
 /// When the journal cannot be read.
-pub fn commands(directory: &Directory) -> Result<Vec<CommandRecord>, UserError> {
-    let path = journal_of(directory)?;
+pub fn commands(directory: &Directory, record: &Record) -> Result<Vec<CommandRecord>, UserError> {
+    let path = journal_of(directory, record);
     let unreadable = |error| UserError::new("journal", format_args!("{}: {error}", path.display()));
     journal::list(&path).map_err(unreadable)
 }
 
-fn journal_of(directory: &Directory) -> Result<PathBuf, UserError> {
-    Ok(directory.generation(record(directory)?.generation).commands())
+fn journal_of(directory: &Directory, record: &Record) -> PathBuf {
+    directory.generation(record.generation).commands()
 }

@@ -3,8 +3,9 @@
 use super::super::tool::{About, Answer, Call, Operation, Reach};
 use super::record::{WORKSPACE, workspace};
 use crate::error::UserError;
-use crate::explain::{lifecycle_error, not_started};
-use pyro_workspace::{LifecycleError, State, boot, claim, stop};
+use crate::explain::lifecycle_error;
+use crate::start::{claim_stopped, start_again};
+use pyro_workspace::stop;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -28,14 +29,9 @@ impl Operation for Start {
 
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
         let (home, directory) = call.find(&self.workspace_id)?;
-        match claim(&directory) {
-            Err(LifecycleError::State { state: State::Started { .. }, .. }) => {}
-            other => {
-                let stopped = other.map_err(|error| lifecycle_error(&error))?;
-                directory.touch();
-                call.phase.is("booting the machine");
-                boot(&home, stopped, call.until()).map_err(|error| not_started(&error, true))?;
-            }
+        if let Some(stopped) = claim_stopped(&directory)? {
+            call.phase.is("booting the machine");
+            start_again(&home, stopped, call.until())?;
         }
         workspace(directory, json!({}))
     }

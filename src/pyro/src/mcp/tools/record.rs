@@ -1,10 +1,10 @@
 //! A workspace as a record: what a model goes on with, and no more.
 
-use super::super::tool::{Answer, Call};
+use super::super::tool::Answer;
 use crate::catalog::display_name;
 use crate::error::UserError;
 use crate::explain::workspace_error;
-use crate::view::Seed;
+use crate::view::{SOON, Seed};
 use jiff::Timestamp;
 use pyro_workspace::{Directory, Name, Overview, Record};
 use serde::Serialize;
@@ -13,9 +13,6 @@ use std::collections::BTreeMap;
 
 /// Schema of a workspace's record: the parts that a caller goes on with.
 pub const WORKSPACE: &str = r#"{"type":"object","properties":{"workspace_id":{"type":"string"},"state":{"type":"string"}},"required":["workspace_id"]}"#;
-
-/// A workspace shortly before it expires is said to be so.
-const SOON_SECONDS: i64 = 60;
 
 /// A workspace, briefly.
 #[derive(Serialize)]
@@ -40,8 +37,9 @@ impl Brief {
     /// Of a workspace as it is now.
     pub fn of(overview: &Overview) -> Self {
         let Overview { record, last_activity, expires_at, .. } = overview;
-        let left = expires_at.duration_since(Timestamp::now()).as_secs().max(0);
-        let warning = (left < SOON_SECONDS).then(|| {
+        let until_then = expires_at.duration_since(Timestamp::now());
+        let left = until_then.as_secs().max(0);
+        let warning = (until_then < SOON).then(|| {
             format!(
                 "deleted in {left} s unless it is used; workspace_update with ttl_seconds gives it more time"
             )
@@ -129,10 +127,4 @@ pub fn name(text: Option<String>) -> Result<Option<Name>, UserError> {
 pub fn labels(given: Option<BTreeMap<String, String>>) -> Result<BTreeMap<Name, String>, UserError> {
     let label = |(key, value): (String, String)| crate::label::label(&key, &value).map_err(UserError::usage);
     given.unwrap_or_default().into_iter().map(label).collect()
-}
-
-/// Whether nobody waits for the call any more.
-pub fn is_cancelled(call: &Call<'_>) -> bool {
-    let now = pyro_workspace::Until { deadline: Some(std::time::Instant::now()), ..call.until() };
-    matches!(now.readable(&[]), Ok(pyro_workspace::Woken::Cancelled))
 }

@@ -2,12 +2,13 @@
 
 use super::super::budget::{Kind, Part, Shown, Window};
 use super::super::tool::{About, Answer, Call, Operation, Reach, within};
-use super::exec::{QUIET, words};
-use super::output::{WAIT_SECONDS_MAX, room};
+use super::exec::{unattended, words};
+use super::output::{WAIT_SECONDS_MAX, execution_mode, room};
 use crate::error::UserError;
 use crate::explain::not_run;
-use crate::start::{DISK_MIB, MEM_MIB, Start, VCPU_COUNT, environment, ephemeral, start_here};
-use pyro_workspace::{Exec, ExecutionMode, Resources, SessionError, Stream, Until, exit_code, variables};
+use crate::recipe;
+use crate::start::{Start, environment, ephemeral, start_here};
+use pyro_workspace::{SessionError, Stream, Until, exit_code};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
@@ -58,29 +59,13 @@ impl Operation for Run {
         let (image, held) = environment(&session.config, call.phase, &home, name)?;
         let began = Instant::now();
         let until = Until { deadline: Some(began + TTL), ..call.until() };
-        let defaults = &session.config.defaults;
-        let resources = Resources {
-            vcpu_count: defaults.vcpu_count.unwrap_or(VCPU_COUNT),
-            mem_mib: defaults.mem_mib.unwrap_or(MEM_MIB),
-            disk_mib: DISK_MIB,
-        };
-        let spec = ephemeral(resources, TTL.as_secs());
+        let spec = ephemeral(session.resources(&recipe::Resources::default()), TTL.as_secs());
         call.phase.is("booting the machine");
         let allow_host_compat = session.allow_host_compat();
         let request = Start { image: &image, spec, until, allow_host_compat };
         let machine = start_here(call.phase, &home, held, &request)?.machine;
         call.phase.is("running");
-        let quiet = QUIET.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let exec = Exec {
-            argv,
-            env: variables(&image.config, &quiet, false),
-            cwd: image.config.working_dir.clone().into_bytes().into(),
-            create_cwd: true,
-            user: image.config.user.clone(),
-            stdin: false,
-            tty: None,
-            timeout_ms: Some(timeout * 1000),
-        };
+        let exec = unattended(argv, &image.config.working_dir, &image.config, timeout);
         let lost = |error: &SessionError| match error {
             SessionError::Failed(failure) => not_run(failure),
             SessionError::Cancelled => UserError::new("interrupted", error),
@@ -100,10 +85,7 @@ impl Operation for Run {
             })
         });
         let ended = ended.map_err(|error| lost(&error))?;
-        let mode = match machine.execution_mode() {
-            ExecutionMode::GuestVsock => String::new(),
-            mode => format!(", execution_mode={}", mode.as_str()),
-        };
+        let mode = execution_mode(machine.execution_mode());
         machine.discard().map_err(|error| UserError::new("cleanup", error))?;
         let note = |_| "nothing of this machine is left; use a workspace, or write less".to_owned();
         let Shown { text, bytes, cursor } = window.show(Kind::Output, note);
