@@ -11,6 +11,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 use tar::EntryType;
 use tempfile::TempDir;
 
@@ -152,4 +153,33 @@ fn what_a_failed_pull_left_is_kept_for_the_next_and_freed_by_prune() {
     assert_eq!(count(), 0, "nothing refers to it");
     proxy.mend();
     assert!(bench.pyro(&["env", "pull", &image]).output().unwrap().status.success());
+}
+
+#[test]
+fn clones_go_when_nobody_has_used_them_for_a_month() {
+    let home = tempfile::tempdir().unwrap();
+    let repos = home.path().join("cache/repos");
+    for (name, days) in [("old", 31), ("young", 1)] {
+        let tree = repos.join(name).join("tree");
+        fs::create_dir_all(&tree).unwrap();
+        fs::write(tree.join("file"), [b'x'; 100_000]).unwrap();
+        let lock = fs::File::create(repos.join(name).join("update.lock")).unwrap();
+        lock.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
+    }
+    let prune = |flags: &[&str]| {
+        let output = command(home.path()).args(["--json", "env", "prune"]).args(flags).output().unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let names = report["items"].as_array().unwrap().iter().map(|item| {
+            assert_eq!(item["kind"], "cache");
+            item["name"].as_str().unwrap().to_owned()
+        });
+        assert!(report["freed_bytes"].as_u64().unwrap() >= 100_000);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(prune(&["--dry-run"]), ["old"]);
+    assert!(repos.join("old").exists());
+    assert_eq!(prune(&[]), ["old"]);
+    assert!(!repos.join("old").exists() && repos.join("young/tree/file").exists());
+    assert_eq!(prune(&["--all"]), ["young"]);
+    assert_eq!(fs::read_dir(&repos).unwrap().count(), 0);
 }

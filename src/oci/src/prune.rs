@@ -69,6 +69,7 @@ pub enum PrunedKind {
 #[derive(Debug)]
 pub struct Sweep<'a> {
     store: &'a Store,
+    also: Vec<PathBuf>,
     _lock: Lock,
 }
 
@@ -86,11 +87,18 @@ impl Store {
     /// # Errors
     /// When the lock file cannot be used.
     pub fn sweep(&self, waiting: impl FnOnce()) -> Result<Sweep<'_>, StoreError> {
-        Ok(Sweep { store: self, _lock: Lock::exclusive(&self.gc_lock(), waiting)? })
+        Ok(Sweep { store: self, also: Vec::new(), _lock: Lock::exclusive(&self.gc_lock(), waiting)? })
     }
 }
 
 impl Sweep<'_> {
+    /// With these, which can be made again and which nobody uses: they are on the same file system.
+    #[must_use]
+    pub fn also(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.also.extend(paths);
+        self
+    }
+
     /// Removes what no image and nothing `in_use` refers to: partial downloads, blobs, cached tables,
     /// disks and trees. In use are manifests, with all that they lead to, and single layers.
     ///
@@ -119,6 +127,7 @@ impl Sweep<'_> {
             self.mark(digest, &mut marked);
         }
         let mut doomed = self.doomed(&marked)?;
+        doomed.extend(self.also.iter().map(|path| (PrunedKind::Cache, path.clone())));
         doomed.sort();
         let bin = tempfile::tempdir_in(self.store.trash());
         let bin = bin.map_err(FileError::at("write to", &self.store.trash()))?;

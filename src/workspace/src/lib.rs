@@ -54,7 +54,7 @@ pub use pyro_protocol::{
 };
 pub use reap::{expiry, reap};
 pub use record::{ExecutionMode, NetworkPolicy, Record, RecordError, Resources, SnapshotRecord, State};
-pub use repository::{Cloned, Repository, RepositoryError};
+pub use repository::{Cloned, IdleClone, Repository, RepositoryError, idle_clones};
 pub use reset::{ResetError, fork, reset};
 pub use running::{BOOT_MAX, Cause, NotStarted, Probed, Running, StartError, probe};
 pub use seed::{

@@ -20,6 +20,14 @@ pub fn attempt(path: &Path) -> io::Result<Option<File>> {
     take(open(path)?)
 }
 
+/// The same for a file that is made if it is missing.
+///
+/// # Errors
+/// As above.
+pub fn attempt_or_make(path: &Path) -> io::Result<Option<File>> {
+    take(File::options().create(true).append(true).mode(0o600).open(path)?)
+}
+
 /// The same for a file that is made now.
 ///
 /// # Errors

@@ -5,13 +5,13 @@ use super::progress::Shown;
 use crate::catalog::{Environment, display_name, official};
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::store_error;
+use crate::explain::{repository_error, store_error};
 use crate::start::{fetch, hold};
 use crate::text::{bytes, table};
 use pyro_oci::{
     ExportFormat, Image, ImageSummary, ImportError, LayerError, ManifestError, Prune, export, import,
 };
-use pyro_workspace::{Home, in_use, reap, records, snapshot, snapshot::SnapshotError};
+use pyro_workspace::{Home, idle_clones, in_use, reap, records, snapshot, snapshot::SnapshotError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -31,7 +31,7 @@ enum Verb {
     Pull(Named),
     /// Digests, platform, configuration and layers of an installed image, and which workspaces use it
     Inspect(Named),
-    /// Remove what nothing refers to: partial downloads, layers, caches
+    /// Remove what nothing refers to: partial downloads, layers, caches, clones that were not used for a month
     Prune(PruneArgs),
     /// Write an installed image to a new file or directory
     Export(ExportArgs),
@@ -63,7 +63,7 @@ struct ImportArgs {
 /// Arguments of `pyro env prune`.
 #[derive(Debug, clap::Args)]
 struct PruneArgs {
-    /// Also every image that no workspace uses
+    /// Also every image that no workspace uses, and every clone of `--repo-url` that no server uses now
     #[arg(long)]
     all: bool,
     /// Only tell what would go
@@ -296,8 +296,11 @@ fn prune(context: &Context, args: &PruneArgs) -> Result<Exit, UserError> {
             error => unknown(&error),
         })?;
     }
+    let clones = idle_clones(&home, args.all).map_err(|error| repository_error(&error))?;
+    let sweep = sweep.also(clones.iter().map(|clone| clone.path.clone()));
     let what = Prune { all: args.all, dry_run: args.dry_run };
     let pruned = sweep.prune(what, &in_use).map_err(failed)?;
+    drop(clones);
     let result = json!({ "dry_run": args.dry_run, "freed_bytes": pruned.bytes, "items": pruned.items });
     context.out.result(&result, || {
         let kind = |item| serde_json::to_value(item).ok().as_ref().map(word).unwrap_or_default();

@@ -11,7 +11,7 @@ pub use live::{
     access_error, apply_error, changes_error, export_error, gone, patch_error, place, push_error, seed_error,
     summary_error,
 };
-pub use project::project_error;
+pub use project::{project_error, repository_error};
 pub use recipe::recipe_error;
 pub use snapshot::{reset_error, snapshot_error};
 

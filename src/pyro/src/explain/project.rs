@@ -19,7 +19,7 @@ pub fn project_error(error: &ProjectError) -> UserError {
 }
 
 /// Why there is no clone, with the next step.
-fn repository_error(error: &RepositoryError) -> UserError {
+pub fn repository_error(error: &RepositoryError) -> UserError {
     let hint = match error {
         RepositoryError::Address { .. } => {
             "give --repo-url as https://…, ssh://…, git@host:path or /path".into()

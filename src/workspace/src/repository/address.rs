@@ -79,6 +79,15 @@ impl Address {
     }
 }
 
+impl Address {
+    /// The server: scheme, name and port.
+    pub fn origin(&self) -> &str {
+        let authority = self.shown.find("://").map_or(0, |at| at + 3);
+        let end = self.shown[authority..].find('/').map_or(self.shown.len(), |at| authority + at);
+        &self.shown[..end]
+    }
+}
+
 /// What `%xx` stands for.
 fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
@@ -171,6 +180,13 @@ mod tests {
         assert_eq!(login("ssh://git:s3cret@example.org/a"), ("ssh://git@example.org/a".into(), None));
         assert_eq!(login("git@example.org:a/b.git"), ("git@example.org:a/b.git".into(), None));
         assert_eq!(login("/srv/100%/a.git"), ("file:///srv/100%25/a.git".into(), None));
+    }
+
+    #[test]
+    fn an_address_names_its_server() {
+        let origin = |text: &str| Address::parse(text).unwrap().origin().to_owned();
+        assert_eq!(origin("https://me:pw@example.org:8443/a/b.git"), "https://example.org:8443");
+        assert_eq!(origin("http://example.org"), "http://example.org");
     }
 
     #[test]

@@ -13,9 +13,14 @@
 //! in records lets anybody in; a login that came with an address is given to git alone.
 
 mod address;
+mod idle;
 mod run;
 
+pub use idle::{IdleClone, idle_clones};
+
 use crate::home::Home;
+use crate::lock;
+use crate::seed::without_credentials;
 use crate::until::Until;
 use address::{Address, State, is_commit};
 use run::{Git, pause};
@@ -25,7 +30,7 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a server has to say what it has.
 const ASK_LIMIT: Duration = Duration::from_secs(20);
@@ -38,6 +43,9 @@ const LOCAL_LIMIT: Duration = Duration::from_secs(60);
 
 /// How often a lock is tried that another server holds while it clones.
 const EVERY: Duration = Duration::from_millis(50);
+
+/// The file that is locked by whoever changes something; its time is that of the last question.
+const UPDATE: &str = "update.lock";
 
 /// What names of clones that are on their way begin with.
 const NEW: &str = "new-";
@@ -139,6 +147,13 @@ impl Repository {
         Ok(Self { address: Address::parse(address)?, state: State::parse(name)? })
     }
 
+    /// Whether an address holds a login: then it must not be written down as it is. A user's name alone may be
+    /// a token.
+    #[must_use]
+    pub fn holds_login(address: &str) -> bool {
+        without_credentials(address).as_deref() != Some(address)
+    }
+
     /// Its address, without what would let others in.
     #[must_use]
     pub fn address(&self) -> &str {
@@ -151,8 +166,10 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError`].
     pub fn fetch(&self, home: &Home, until: Until<'_>) -> Result<Cloned, RepositoryError> {
-        let place = Place::of(self, home)?;
-        let _update = place.update(until)?;
+        let place = Place::of(self, home);
+        let update = place.update(until)?;
+        // From here its idleness counts.
+        update.set_modified(SystemTime::now()).map_err(failed(&place.directory))?;
         place.sweep()?;
         let git = Git { address: &self.address, directory: &place.directory, until };
         let (commit, stale) = match self.resolve(&git) {
@@ -239,18 +256,21 @@ impl Repository {
     }
 }
 
+/// The directory of all clones.
+fn clones(home: &Home) -> PathBuf {
+    home.cache().join("repos")
+}
+
 /// The directory of a repository.
 struct Place {
     directory: PathBuf,
 }
 
 impl Place {
-    fn of(repository: &Repository, home: &Home) -> Result<Self, RepositoryError> {
+    fn of(repository: &Repository, home: &Home) -> Self {
         let named = format!("{}\n{}", repository.address.shown, repository.state);
         let name = hex::encode(&Sha256::digest(named)[..16]);
-        let directory = home.cache().join("repos").join(name);
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(failed(&directory))?;
-        Ok(Self { directory })
+        Self { directory: clones(home).join(name) }
     }
 
     fn tree(&self, commit: &str) -> PathBuf {
@@ -268,12 +288,15 @@ impl Place {
 
     /// The right to change something here, waited for.
     fn update(&self, until: Until<'_>) -> Result<File, RepositoryError> {
-        let file = self.open("update.lock")?;
+        let (directory, path) = (&self.directory, self.directory.join(UPDATE));
         loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(failed(&self.directory)(error)),
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory))?;
+            match lock::attempt_or_make(&path) {
+                Ok(Some(lock)) => return Ok(lock),
+                Ok(None) => {}
+                // The directory was idle for long and has just gone.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(&path)(error)),
             }
             if !pause(until, EVERY).map_err(failed(&self.directory))? {
                 return Err(RepositoryError::Cancelled);

@@ -5,8 +5,9 @@ use super::address::{Address, Login};
 use crate::seed::forget_git_variables;
 use crate::until::{Until, Woken};
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -102,13 +103,16 @@ impl Git<'_> {
         forget_git_variables(&mut command);
         command.envs(VARIABLES.iter().copied());
         let mut settings = SETTINGS.to_vec();
+        // For this server alone, and not for those that it sends git to.
+        let own = |setting: &str| format!("credential.{}.{setting}", self.address.origin());
+        let (helper, username) = (own("helper"), own("username"));
         match &self.address.login {
             Some(Login { user, password: Some(password) }) => {
                 // An empty one makes git forget those that came before.
-                settings.extend([("credential.helper", ""), ("credential.helper", HELPER)]);
+                settings.extend([("credential.helper", ""), (&helper, HELPER)]);
                 command.env("PYRO_GIT_USER", user).env("PYRO_GIT_PASSWORD", password);
             }
-            Some(Login { user, password: None }) => settings.push(("credential.username", user)),
+            Some(Login { user, password: None }) => settings.push((&username, user)),
             None => {}
         }
         command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -134,43 +138,31 @@ enum Heard {
 
 /// Listens until the process has closed its streams.
 fn hear(child: &mut Child, until: Until<'_>) -> io::Result<Heard> {
-    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let streams = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)];
+    let mut open: Vec<(usize, File)> =
+        streams.into_iter().enumerate().filter_map(|(stream, fd)| Some((stream, fd?.into()))).collect();
     let mut kept = [Vec::new(), Vec::new()];
-    loop {
-        let open: Vec<usize> = [stdout.is_some(), stderr.is_some()]
-            .iter()
-            .enumerate()
-            .filter(|it| *it.1)
-            .map(|it| it.0)
-            .collect();
-        let fds: Vec<_> =
-            stdout.as_ref().map(AsFd::as_fd).into_iter().chain(stderr.as_ref().map(AsFd::as_fd)).collect();
-        if fds.is_empty() {
-            let [stdout, stderr] = kept;
-            return Ok(Heard::End(stdout, stderr));
-        }
-        let stream = match until.readable(&fds)? {
-            Woken::Readable(number) => open[number],
+    while !open.is_empty() {
+        let fds: Vec<_> = open.iter().map(|(_, file)| file.as_fd()).collect();
+        let number = match until.readable(&fds)? {
+            Woken::Readable(number) => number,
             Woken::Deadline => return Ok(Heard::Deadline),
             Woken::Cancelled => return Ok(Heard::Cancelled),
         };
+        let (stream, file) = &mut open[number];
         let mut piece = [0; 8192];
-        let count = match stream {
-            0 => stdout.as_mut().map_or(Ok(0), |it| it.read(&mut piece))?,
-            _ => stderr.as_mut().map_or(Ok(0), |it| it.read(&mut piece))?,
-        };
-        match (count, stream) {
-            (0, 0) => stdout = None,
-            (0, _) => stderr = None,
-            _ => {
-                let kept = &mut kept[stream];
-                kept.extend_from_slice(&piece[..count]);
-                // Of progress and complaints the last matter.
-                let over = kept.len().saturating_sub(OUTPUT_MAX);
-                kept.drain(..over);
-            }
+        let count = file.read(&mut piece)?;
+        let kept = &mut kept[*stream];
+        kept.extend_from_slice(&piece[..count]);
+        // Of progress and complaints the last matter.
+        let over = kept.len().saturating_sub(OUTPUT_MAX);
+        kept.drain(..over);
+        if count == 0 {
+            open.remove(number);
         }
     }
+    let [stdout, stderr] = kept;
+    Ok(Heard::End(stdout, stderr))
 }
 
 /// Ends it and what it has started, giving it time to clean up.

@@ -1,7 +1,7 @@
 //! Clones of repositories: over files, and over HTTP from git's own server program.
 
 use super::support::{Bench, Checkout, git_in, text};
-use pyro_workspace::{Cancel, Cloned, Repository, RepositoryError, Until};
+use pyro_workspace::{Cancel, Cloned, Repository, RepositoryError, Until, idle_clones};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 fn url(checkout: &Checkout) -> String {
     format!("file://{}", checkout.path().display())
@@ -292,4 +292,72 @@ fn a_login_opens_the_door_and_is_kept_nowhere() {
     grep.args(["-r", "-l", "-a", "-e", "s3cret", "-e", "bWU6czNjcmV0"]).arg(bench.home.path());
     let found = grep.output().unwrap();
     assert_eq!((found.status.code(), text(found.stdout)), (Some(1), String::new()));
+}
+
+#[test]
+fn a_login_is_not_given_to_a_server_that_another_leads_to() {
+    let (bench, there) = (Bench::new(), Checkout::new());
+    let root = bare(&there);
+    // Both would take it, if they were asked for by name.
+    let (login, typed) = ("Basic bWU6czNjcmV0", "me:s3cret");
+    let elsewhere = Served::new(root.path(), Some(login));
+    let leads = leading(&elsewhere.address);
+    let led = fetch(&bench, &format!("http://{typed}@{leads}/a.git"), None).unwrap_err().to_string();
+    assert!(led.contains("gets nothing"), "{led}");
+    let heard = elsewhere.heard.lock().unwrap().clone();
+    assert!(heard.contains("GET /a.git/info/refs") && !heard.contains("Authorization"), "{heard}");
+    fetch(&bench, &format!("http://{typed}@{}/a.git", elsewhere.address), None).unwrap();
+}
+
+/// A server that sends everybody to another one.
+fn leading(to: &str) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (address, to) = (listener.local_addr().unwrap().to_string(), to.to_owned());
+    thread::spawn(move || {
+        for connection in listener.incoming() {
+            let connection = connection.unwrap();
+            let mut reader = BufReader::new(connection.try_clone().unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap() > 0 {}
+            let target = head.split(' ').nth(1).unwrap();
+            let answer =
+                format!("HTTP/1.0 302 Found\r\nLocation: http://{to}{target}\r\nContent-Length: 0\r\n\r\n");
+            (&connection).write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn a_clone_that_nobody_asks_for_is_idle_in_a_month() {
+    let (bench, there) = (Bench::new(), Checkout::new());
+    let idle = |all| idle_clones(&bench.home, all).unwrap().into_iter().map(|it| it.path).collect::<Vec<_>>();
+    assert_eq!(idle(true), [""; 0].map(PathBuf::from), "before there is any");
+    let cloned = fetch(&bench, &url(&there), None).unwrap();
+    let place = cloned.path.parent().unwrap().to_owned();
+    assert_eq!(idle(true), [""; 0].map(PathBuf::from), "one that is used");
+    drop(cloned);
+    assert_eq!((idle(false), idle(true)), (vec![], vec![place.clone()]));
+    let asked = |days: u64| {
+        let lock = fs::File::options().append(true).open(place.join("update.lock")).unwrap();
+        lock.set_modified(SystemTime::now() - Duration::from_secs(days * 86_400)).unwrap();
+    };
+    asked(29);
+    assert_eq!(idle(false), [""; 0].map(PathBuf::from));
+    asked(31);
+    let held = idle_clones(&bench.home, false).unwrap();
+    assert_eq!(held[0].path, place);
+    // While it is about to go nobody gets it, and then it is made anew.
+    let got = thread::scope(|scope| {
+        let waiting = scope.spawn(|| fetch(&bench, &url(&there), None).unwrap().path.join("a"));
+        thread::sleep(Duration::from_millis(200));
+        assert!(!waiting.is_finished());
+        fs::rename(&place, bench.home.cache().join("gone")).unwrap();
+        drop(held);
+        waiting.join().unwrap()
+    });
+    assert!(got.is_file(), "{}", got.display());
+    asked(31);
+    drop(fetch(&bench, &url(&there), None).unwrap());
+    assert_eq!(idle(false), [""; 0].map(PathBuf::from), "asked for again");
 }
