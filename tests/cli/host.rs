@@ -321,3 +321,31 @@ fn what_makes_no_sense_for_a_host_is_refused() {
     refuses(&["connect", "emacs"], "emacs");
     assert!(!bench.at(CODEX).exists());
 }
+
+#[test]
+fn a_login_in_an_address_is_not_stored() {
+    let bench = Bench::new();
+    let secrets =
+        ["https://me:s3cret@example.org/a", "https://s3cret@example.org/a", "ssh://git:s3cret@example.org/a"];
+    for url in secrets {
+        for words in [["connect", "opencode"], ["repair", "opencode"], ["print-config", "codex"]] {
+            let ran = bench.host(&[&words[..], &["--repo-url", url]].concat()).ended(2);
+            assert!(
+                ran.stderr.contains("holds a login") && ran.stderr.contains("git help credentials"),
+                "{ran:?}"
+            );
+            assert!(!ran.stderr.contains("s3cret") && ran.stdout.is_empty(), "{ran:?}");
+        }
+    }
+    assert!(!bench.at(OPENCODE).exists());
+    // What was stored by hand is not written again.
+    let command = bench.launch(&["--repo-url", secrets[0]]);
+    let entry = serde_json::json!({ "mcp": { "pyro": { "type": "local", "command": command } } }).to_string();
+    bench.write(OPENCODE, &entry);
+    bench.host(&["repair", "opencode"]).ended(2);
+    assert_eq!(bench.read(OPENCODE), entry);
+    // A user's name with ssh, and no name at all, are no logins.
+    for url in ["ssh://git@example.org/a", "git@example.org:a/b.git", "https://example.org/a", "/srv/a@b:c"] {
+        bench.host(&["print-config", "codex", "--repo-url", url]).ended(0);
+    }
+}

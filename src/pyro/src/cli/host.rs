@@ -7,12 +7,14 @@ mod print;
 use super::context::Context;
 use crate::error::UserError;
 use crate::exit::Exit;
+use crate::explain::repository_error;
 use crate::host::edit::EditError;
 use crate::host::places::Places;
 use crate::host::state::Seat;
 use crate::host::{Host, HostError};
 use crate::mcp::args::ServeArgs;
 use clap::Subcommand;
+use pyro_workspace::Repository;
 use std::env;
 use std::path::{Path, absolute};
 
@@ -86,7 +88,23 @@ fn choices(mut serve: ServeArgs) -> Result<ServeArgs, UserError> {
         })?;
         serve.project_path = Some(whole);
     }
+    check_repository(&serve)?;
     Ok(serve)
+}
+
+/// What a host's configuration holds, others may read: programs, backups, whoever it is shown to.
+fn check_repository(serve: &ServeArgs) -> Result<(), UserError> {
+    let Some(url) = &serve.repo_url else { return Ok(()) };
+    let repository =
+        Repository::parse(url, serve.repo_ref.as_deref()).map_err(|error| repository_error(&error))?;
+    if !Repository::holds_login(url) {
+        return Ok(());
+    }
+    let address = repository.address();
+    Err(UserError::usage("the address of --repo-url holds a login, which is not stored in a configuration")
+        .hint(format!(
+            "have a credential helper keep it (git help credentials), and type --repo-url {address}"
+        )))
 }
 
 /// Whether a program at this place will soon be another, or none.

@@ -1,6 +1,6 @@
 //! OpenCode: JSON with comments, in several files that it merges, the later over the earlier.
 
-use super::edit::Document;
+use super::edit::{Document, EditError};
 use super::json::{self, Dialect};
 use super::launch::Launch;
 use super::places::Places;
@@ -17,7 +17,9 @@ const OLD_FILE: &str = "config.json";
 /// The user's file: one that has the entry, else one that is there, else the name that OpenCode itself would choose.
 pub fn file(places: &Places) -> PathBuf {
     let paths = FILES.map(|name| places.opencode.join(name));
-    let holds = |path: &&PathBuf| matches!(entry(path), Ok(Some(_)));
+    let holds = |path: &&PathBuf| {
+        matches!(said(path), Ok(Some(_)) | Err(HostError::Edit(EditError::Unparsable { .. })))
+    };
     let [_, new] = &paths;
     let chosen = paths.iter().rev().find(holds).or_else(|| paths.iter().rev().find(|path| path.exists()));
     chosen.unwrap_or(new).clone()
@@ -42,26 +44,51 @@ pub fn find(places: &Places) -> Result<Vec<Found>, HostError> {
     files.extend(both((Scope::User, places.opencode.clone())));
     files.push((Scope::User, places.opencode.join(OLD_FILE)));
     let mut found = Vec::new();
-    for (scope, file) in files {
-        if let Some(entry) = entry(&file)? {
-            found.push(Found { scope, file, entry });
-        }
+    // From the weakest on: a file may say no more than what it changes of what those below say.
+    let mut merged = Value::Null;
+    for (scope, file) in files.into_iter().rev() {
+        let entry = match said(&file) {
+            Ok(None) => continue,
+            Ok(Some(own)) => {
+                merge(&mut merged, &own);
+                read(&merged, &own)
+            }
+            Err(HostError::Edit(error @ EditError::Unparsable { .. })) => {
+                Entry::Unparsable(error.to_string())
+            }
+            Err(error) => return Err(error),
+        };
+        found.push(Found { scope, file, entry });
     }
+    found.reverse();
     Ok(found)
 }
 
-fn entry(path: &Path) -> Result<Option<Entry>, HostError> {
+/// What a file itself says of the server.
+fn said(path: &Path) -> Result<Option<Value>, HostError> {
     let document = Document::read(path)?;
-    Ok(match FORM.parse(path, document.text()) {
-        Ok(value) => value["mcp"].get(NAME).map(read),
-        Err(error) => Some(Entry::Unparsable(error.to_string())),
-    })
+    Ok(FORM.parse(path, document.text())?["mcp"].get(NAME).cloned())
 }
 
-fn read(entry: &Value) -> Entry {
-    let mut read = json::entry(entry, json::texts(&entry["command"]), &entry["environment"]);
+/// As OpenCode does: objects become one, everything else replaces what was there.
+fn merge(lower: &mut Value, upper: &Value) {
+    match (lower, upper) {
+        (Value::Object(lower), Value::Object(upper)) => {
+            for (name, value) in upper {
+                merge(lower.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (lower, upper) => lower.clone_from(upper),
+    }
+}
+
+/// The entry as it is with what the files below say. What is set in its environment is its `own` alone: what a
+/// checkout sets, under the user's own file, says nothing to a program that we start.
+fn read(merged: &Value, own: &Value) -> Entry {
+    let words = json::texts(&merged["command"]).filter(|_| merged["type"] != "remote");
+    let mut read = json::entry(merged, words, &own["environment"]);
     if let Entry::Starts(starts) = &mut read {
-        starts.enabled = entry["enabled"] != false;
+        starts.enabled = merged["enabled"] != false;
     }
     read
 }
@@ -116,6 +143,43 @@ mod tests {
         fs::write(at("opencode.json"), r#"{"mcp": {"pyro": {"command": ["/p"]}}}"#).unwrap();
         let found: Vec<PathBuf> = find(&places).unwrap().into_iter().map(|found| found.file).collect();
         assert_eq!(found, order.map(at));
+    }
+
+    /// What is found of a user's file and a project's, the project's first.
+    fn both(users: &str, projects: &str) -> [Entry; 2] {
+        let bench = tempfile::tempdir().unwrap();
+        let places = Places::under(bench.path());
+        for directory in ["project/.git", "home/.config/opencode"] {
+            fs::create_dir_all(bench.path().join(directory)).unwrap();
+        }
+        fs::write(places.opencode.join("opencode.json"), users).unwrap();
+        fs::write(bench.path().join("project/opencode.json"), projects).unwrap();
+        let found: Vec<Entry> = find(&places).unwrap().into_iter().map(|found| found.entry).collect();
+        found.try_into().unwrap()
+    }
+
+    const USERS: &str =
+        r#"{"mcp": {"pyro": {"type": "local", "command": ["/p", "x"], "environment": {"A": "1"}}}}"#;
+
+    #[test]
+    fn a_file_may_only_amend_what_another_says() {
+        let starts = |entry: &Entry| match entry {
+            Entry::Starts(it) => (it.launch.to_string(), it.enabled, it.env.len()),
+            other => panic!("{other:?}"),
+        };
+        let [project, user] = both(USERS, r#"{"mcp": {"pyro": {"timeout": 9000}}}"#);
+        assert_eq!((starts(&project), starts(&user)), (("/p x".into(), true, 0), ("/p x".into(), true, 1)));
+        let [project, user] = both(USERS, r#"{"mcp": {"pyro": {"enabled": false}}}"#);
+        assert_eq!((starts(&project).1, starts(&user).1), (false, true));
+        let [project, _] =
+            both(USERS, r#"{"mcp": {"pyro": {"command": ["/q"], "environment": {"B": "2"}}}}"#);
+        assert_eq!(starts(&project), ("/q".into(), true, 1));
+        // Nothing is set in the user's by what a checkout says.
+        let [project, user] = both(r#"{"mcp": {"pyro": {"enabled": true}}}"#, USERS);
+        assert_eq!((starts(&project).2, user), (1, Entry::Foreign("an entry without a command".into())));
+        let [project, _] =
+            both(USERS, r#"{"mcp": {"pyro": {"type": "remote", "url": "https://example.org"}}}"#);
+        assert_eq!(project, Entry::Foreign("https://example.org".into()));
     }
 
     #[test]

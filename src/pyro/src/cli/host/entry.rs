@@ -1,7 +1,7 @@
 //! Putting the entry into a host's configuration, and taking it out.
 
 use super::super::context::Context;
-use super::{choices, failed, is_fleeting, places, seat};
+use super::{check_repository, choices, failed, is_fleeting, places, seat};
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::host::check::check;
@@ -93,6 +93,9 @@ pub fn put(context: &Context, args: PutArgs) -> Result<Exit, UserError> {
     let fail = |error| failed(target.host, error);
     let site = Site::open(&target, &seat, &serve)?;
     let old = site.starts().map(|starts| &starts.launch);
+    if let Some(kept) = old.filter(|_| serve == ServeArgs::default()).and_then(|old| old.choices().ok()) {
+        check_repository(&kept)?;
+    }
     let launch = wanted(&seat, &serve, old).map_err(fail)?;
     let mut report = site.report(old.map_or(Outcome::Connected, |_| Outcome::Changed), Some(&launch));
     let is_on = |starts: &Starts| starts.enabled || !target.host.has_switch();
