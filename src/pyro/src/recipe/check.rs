@@ -27,12 +27,12 @@ pub(super) fn check(recipe: &Recipe, known: KnownTools<'_>) -> Result<(), Wrong>
     if let Some(Err(error)) = recipe.environment.as_deref().map(Environment::parse) {
         return Err(Wrong::new(at!["environment"], Problem::Environment(error.to_string())));
     }
-    match recipe.tools.len() {
-        0 => return Err(Wrong::new(at!["tools"], Problem::NoTools)),
-        count @ 1.. if count > TOOLS_MAX => {
-            return Err(Wrong::new(at!["tools"], Problem::TooManyTools(count, TOOLS_MAX)));
-        }
-        _ => {}
+    let count = recipe.tools.len();
+    if count == 0 {
+        return Err(Wrong::new(at!["tools"], Problem::NoTools));
+    }
+    if count > TOOLS_MAX {
+        return Err(Wrong::new(at!["tools"], Problem::TooManyTools(count, TOOLS_MAX)));
     }
     for (index, tool) in recipe.tools.iter().enumerate() {
         let twice = recipe.tools[..index].iter().any(|before| before.name == tool.name);

@@ -1,6 +1,6 @@
 //! What can be wrong with a recipe, and where.
 
-use super::place;
+use super::position;
 use super::words::Fault;
 use std::fmt;
 
@@ -130,8 +130,8 @@ impl Wrong {
     /// The same with its line in the text of the recipe.
     pub fn located(self, text: &str) -> RecipeError {
         RecipeError {
-            line: place::line(text, &self.path),
-            field: place::field(&self.path),
+            line: position::line(text, &self.path),
+            field: position::field(&self.path),
             problem: self.problem,
         }
     }
@@ -141,7 +141,7 @@ impl RecipeError {
     /// What TOML or serde says, with the field that it is about.
     pub(super) fn malformed(text: &str, error: &toml::de::Error) -> Self {
         let span = error.span().unwrap_or_default();
-        let mut path = place::path(text, &span);
+        let mut path = position::path(text, &span);
         let message = error.message().trim().replace('\n', " ");
         // That is said of the table around it.
         let missing = message.strip_prefix("missing field `").and_then(|it| it.strip_suffix('`'));
@@ -149,8 +149,8 @@ impl RecipeError {
         let duplicate = (message == "duplicate key").then(|| text.get(span.clone())).flatten();
         path.extend(missing.or(duplicate).map(Step::from));
         Self {
-            line: place::line_of(text, span.start),
-            field: place::field(&path),
+            line: position::line_of(text, span.start),
+            field: position::field(&path),
             problem: Problem::Malformed(message),
         }
     }

@@ -7,7 +7,7 @@
 mod check;
 mod error;
 mod load;
-mod place;
+mod position;
 mod project;
 #[cfg(test)]
 mod tests;

@@ -98,8 +98,8 @@ fn both(own: Argument, base: &Argument, mode: &str) -> Result<Argument, Wrong> {
     }
     let maximum = own.maximum.or(base.maximum);
     let default = own.default.or_else(|| base.default.clone());
-    if let (Some(number), Some(most)) = (default.as_ref().and_then(Value::as_u64), maximum)
-        && number > most
+    if let (Some(number), Some(most)) = (default.as_ref().and_then(Value::as_f64), maximum)
+        && number > most as f64
     {
         return loosens("default", format!("go beyond a maximum: {number} is more than {most}"));
     }
