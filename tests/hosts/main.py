@@ -19,8 +19,8 @@ from model import DONE, Model
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENT = "pyro.local/test/debian:12"
-# Which machines the server may take where no guest boots.
-MODE = ["--mode", "repro-fix", "--environment", ENVIRONMENT, "--allow-host-compat"]
+# What each is connected with. Where no guest boots, namespaces do.
+SERVE = ["--mode", "repro-fix", "--environment", ENVIRONMENT, "--allow-host-compat"]
 # Much for a turn of a script; little for who waits for a hanging host.
 LIMIT_SECONDS = 300
 
@@ -46,13 +46,13 @@ def workspace(shown):
 
 def script(patch):
     """The calls of a session; the exported patch goes to `patch`."""
-    def check(shown):
+    def run_check(shown):
         return {"workspace_id": workspace(shown), "command": "sh check.sh"}
     return [
         ("workspace_create", lambda shown: {"name": "fix"}),
-        ("workspace_exec", check),
+        ("workspace_exec", run_check),
         ("workspace_patch_apply", lambda shown: {"workspace_id": workspace(shown), "patch": PATCH}),
-        ("workspace_exec", check),
+        ("workspace_exec", run_check),
         ("workspace_diff", lambda shown: {"workspace_id": workspace(shown)}),
         ("workspace_export", lambda shown: {"workspace_id": workspace(shown), "path": "/workspace",
                                             "output": str(patch), "format": "patch"}),
@@ -120,13 +120,11 @@ command = "/nonexistent/pyro"
 args = ["mcp", "serve"]
 default_tools_approval_mode = "approve" # keep
 """)
-        place.kept = [line for line in config.read_text().splitlines() if "#" in line]
+        place.keep(config, "#")
 
     @staticmethod
     def after(place):
-        text = (place.home / ".codex/config.toml").read_text()
-        for line in place.kept:
-            check(line in text, f"{line!r} is gone from config.toml:\n{text}")
+        place.check_kept()
         known = json.loads(place.host("mcp", "get", "pyro", "--json"))
         check(known["enabled"] and known["transport"]["command"] == str(place.pyro), f"codex mcp get: {known}")
 
@@ -162,13 +160,11 @@ class OpenCode:
   }},
 }}
 """)
-        place.kept = [line for line in config.read_text().splitlines() if "//" in line]
+        place.keep(config, "//")
 
     @staticmethod
     def after(place):
-        text = (place.home / ".config/opencode/opencode.jsonc").read_text()
-        for line in place.kept:
-            check(line in text, f"{line!r} is gone from opencode.jsonc:\n{text}")
+        place.check_kept()
         listed = place.host("mcp", "list")
         check("✓ pyro connected" in listed, f"opencode mcp list: {listed}")
 
@@ -185,7 +181,7 @@ class Place:
     """A home and a project for one host."""
 
     def __init__(self, root, pyro, state, hosts, host):
-        self.pyro, self.kept = pyro, []
+        self.pyro, self.config, self.kept = pyro, None, []
         self.home, self.project = root / "home", root / "project"
         self.program = hosts / "node_modules" / host.program
         self.environment = {"HOME": str(self.home), "PYRO_HOME": str(state), "TERM": "dumb", "USER": "user",
@@ -206,6 +202,16 @@ class Place:
         check(done.returncode == code, f"{Path(program).name} {' '.join(words)}: {done.returncode}\n{output}")
         return output
 
+    def keep(self, config, mark):
+        """Lines with a comment, which have to stay."""
+        self.config = config
+        self.kept = [line for line in config.read_text().splitlines() if mark in line]
+
+    def check_kept(self):
+        text = self.config.read_text()
+        for line in self.kept:
+            check(line in text, f"{line!r} is gone from {self.config.name}:\n{text}")
+
     def host(self, *words):
         return self.run(self.program, *words)
 
@@ -218,10 +224,10 @@ def connect(place, host):
     code = 1 if host.drifted else 0
     before = place.ours("doctor", code=code)
     check(re.search(rf"^{host.name} +{'drifted' if host.drifted else 'missing'} ", before, re.M), before)
-    plan = place.ours("connect", host.name, *MODE, "--dry-run")
+    plan = place.ours("connect", host.name, *SERVE, "--dry-run")
     check("would be" in plan and place.ours("doctor", code=code) == before, plan)
-    place.ours("connect", host.name, *MODE)
-    again = place.ours("connect", host.name, *MODE)
+    place.ours("connect", host.name, *SERVE)
+    again = place.ours("connect", host.name, *SERVE)
     check(f"{host.name}: unchanged" in again, again)
     seen = place.ours("doctor")
     check(re.search(rf"^{host.name} +ok ", seen, re.M), seen)

@@ -4,10 +4,13 @@ use super::client::{Answer, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// Starts a command that runs until it is told to end, and returns the number of the call that waits.
+/// A command that says that it has begun, and goes on until it is told to end.
+const UNTIL_STOPPED: &str = "echo begun; while [ ! -e stop ]; do sleep 0.1; done; echo ended";
+
+/// Starts that command, and returns the number of the call that waits.
 fn begin(client: &mut Client, id: &str) -> u64 {
-    let line = "echo begun; while [ ! -e stop ]; do sleep 0.1; done; echo ended";
-    let call = json!({ "name": "workspace_exec", "arguments": { "workspace_id": id, "command": line } });
+    let arguments = json!({ "workspace_id": id, "command": UNTIL_STOPPED });
+    let call = json!({ "name": "workspace_exec", "arguments": arguments });
     let number = client.begin("tools/call", call);
     // Until it runs: calls run side by side.
     loop {
@@ -55,8 +58,7 @@ fn a_call_returns_when_its_time_is_over_and_the_command_goes_on() {
     let pyro = crate::pyro();
     let mut client = Client::bare(&pyro, &[]);
     let id = client.create(json!({}));
-    let line = "echo begun; while [ ! -e stop ]; do sleep 0.1; done; echo ended";
-    let call = json!({ "workspace_id": id, "command": line, "yield_seconds": 1 });
+    let call = json!({ "workspace_id": id, "command": UNTIL_STOPPED, "yield_seconds": 1 });
     let (first, output) = client.call("workspace_exec", call).bulk();
     assert!(first.starts_with("running after ") && first.contains(&format!("{id} #1, ")), "{first}");
     let next = output.lines().last().unwrap().strip_prefix("[still running; call workspace_logs ").unwrap();
