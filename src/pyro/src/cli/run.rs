@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::output::Output;
 use super::progress::Shown;
-use super::streams::{Kept, Wanted, connect, milliseconds, words};
+use super::streams::{Kept, Outlet, Wanted, connect, milliseconds, words};
 use super::terminal::window;
 use crate::config::{MEM_MIB_MAX, MEM_MIB_MIN, SECONDS_MAX, VCPUS_MAX};
 use crate::error::UserError;
@@ -12,8 +12,7 @@ use crate::explain::not_run;
 use crate::recipe;
 use crate::start::{self, Start, TTL_SECONDS, environment, ephemeral, start_here};
 use pyro_workspace::{
-    Cancel, Ended, Exec, Failure, Resources, Running, SessionError, Stream, Until, exit_code, trace,
-    variables,
+    Cancel, Ended, Exec, Failure, Resources, Running, SessionError, Until, exit_code, trace, variables,
 };
 use serde::Serialize;
 use std::io;
@@ -128,16 +127,10 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     };
     let session = running.exec(exec).map_err(|error| failed(session_error(&running, &error)))?;
     let terminal = connect(args.wanted, &context.signals, || session.input())?;
-    let mut kept = [Kept::new(), Kept::new()];
+    let mut outlet = Outlet::new(out);
     let patience = Some((Instant::now() + timeout + GRACE).min(started + Duration::from_secs(ttl)));
-    let ended = session.wait(Until { deadline: patience, ..until }, |stream, bytes| match stream {
-        _ if out.is_json() => {
-            kept[stream as usize].push(bytes);
-            Ok(())
-        }
-        Stream::Stdout => out.content(bytes),
-        Stream::Stderr => out.content_err(bytes),
-    });
+    let ended =
+        session.wait(Until { deadline: patience, ..until }, |stream, bytes| outlet.take(stream, bytes));
     drop(terminal);
     let ended = match ended {
         Ok(ended) => ended,
@@ -154,7 +147,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     let duration_ms = started.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
     let code = exit.code();
     if out.is_json() {
-        let [stdout, stderr] = kept.map(Kept::finish);
+        let [stdout, stderr] = outlet.finish();
         let timed_out = ended.timed_out;
         out.json(&Report {
             environment: &name,

@@ -1,10 +1,11 @@
 //! A command's streams: ours connected to it, and what `--json` keeps of its own.
 
+use super::output::Output;
 use super::signals::Signals;
 use super::terminal::{RawTerminal, window};
 use crate::error::UserError;
 use crate::exit::Exit;
-use pyro_workspace::{Bytes, InputWriter, SessionError};
+use pyro_workspace::{Bytes, InputWriter, SessionError, Stream};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io;
@@ -88,5 +89,38 @@ impl Kept {
         self.truncated = self.bytes > self.raw.len() as u64;
         self.text = String::from_utf8_lossy(&self.raw).into_owned();
         self
+    }
+}
+
+/// Where the output of a command goes: to the user as it comes, or into what `--json` prints.
+pub struct Outlet {
+    out: Output,
+    kept: [Kept; 2],
+}
+
+impl Outlet {
+    /// As this speaks.
+    pub const fn new(out: Output) -> Self {
+        Self { out, kept: [Kept::new(), Kept::new()] }
+    }
+
+    /// Passes a piece on.
+    ///
+    /// # Errors
+    /// When the user's stream cannot be written.
+    pub fn take(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        match stream {
+            _ if self.out.is_json() => {
+                self.kept[stream as usize].push(bytes);
+                Ok(())
+            }
+            Stream::Stdout => self.out.content(bytes),
+            Stream::Stderr => self.out.content_err(bytes),
+        }
+    }
+
+    /// What was kept of stdout and stderr.
+    pub fn finish(self) -> [Kept; 2] {
+        self.kept.map(Kept::finish)
     }
 }

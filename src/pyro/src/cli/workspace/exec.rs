@@ -2,15 +2,15 @@
 
 use super::super::context::Context;
 use super::super::run::{absolute, exit_of};
-use super::super::streams::{Kept, Wanted, connect, milliseconds, words};
+use super::super::streams::{Kept, Outlet, Wanted, connect, milliseconds, words};
 use super::super::terminal::window;
 use super::Addressed;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::{gone, lifecycle_error, not_run};
 use pyro_workspace::{
-    Cancel, Command, CommandError, Directory, Exec, Home, Record, SessionError, Stream, detach, image,
-    running, variables,
+    Cancel, Command, CommandError, Directory, Exec, Home, Record, SessionError, detach, image, running,
+    variables,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -129,15 +129,8 @@ fn wait(
     })?;
     let sequence = command.sequence();
     let terminal = connect(wanted, &context.signals, || command.input())?;
-    let mut kept = [Kept::new(), Kept::new()];
-    let ended = command.wait(&cancel, |stream, bytes| match stream {
-        _ if out.is_json() => {
-            kept[stream as usize].push(bytes);
-            Ok(())
-        }
-        Stream::Stdout => out.content(bytes),
-        Stream::Stderr => out.content_err(bytes),
-    });
+    let mut outlet = Outlet::new(out);
+    let ended = command.wait(&cancel, |stream, bytes| outlet.take(stream, bytes));
     drop(terminal);
     drop(armed);
     directory.touch();
@@ -163,7 +156,7 @@ fn wait(
     };
     let exit = exit_of(&ended);
     if out.is_json() {
-        let [stdout, stderr] = kept.map(Kept::finish);
+        let [stdout, stderr] = outlet.finish();
         let duration_ms = clock.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
         out.json(&Report {
             workspace_id: id.as_str(),
