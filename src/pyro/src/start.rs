@@ -223,3 +223,25 @@ fn start<T>(
     drop(held);
     boot(created).map_err(|error| not_started(&error, request.allow_host_compat))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_has_the_first_size_that_somebody_says() {
+        let asked = recipe::Resources { disk_mib: Some(2048), ..recipe::Resources::default() };
+        let files = Defaults { vcpu_count: Some(2), ..Defaults::default() };
+        let mode = recipe::Resources {
+            vcpu_count: Some(3),
+            mem_mib: Some(512),
+            disk_mib: Some(4096),
+            ttl_seconds: None,
+        };
+        let said = Resources { vcpu_count: 2, mem_mib: 512, disk_mib: 2048 };
+        assert_eq!(resources(&asked, &files, &mode), said);
+        let nobody = recipe::Resources::default();
+        let own = Resources { vcpu_count: VCPU_COUNT, mem_mib: MEM_MIB, disk_mib: DISK_MIB };
+        assert_eq!(resources(&nobody, &Defaults::default(), &nobody), own);
+    }
+}

@@ -187,3 +187,24 @@ impl Offered {
         &self.listed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_state_directory_is_opened_again_when_it_has_gone() {
+        let bench = tempfile::tempdir().unwrap();
+        let path = bench.path().join("home");
+        let args = ServeArgs { no_project_source: true, ..ServeArgs::default() };
+        let session = Session::new(path.clone(), Config::default(), args, None);
+        let first = session.home().unwrap();
+        assert!(Arc::ptr_eq(&first, &session.home().unwrap()));
+        fs::remove_dir_all(&path).unwrap();
+        assert!(session.home().unwrap().workspaces().is_dir());
+        // And whoever has it upgraded has it to themselves.
+        fs::write(path.join("VERSION"), r#"{"layout":99}"#).unwrap();
+        assert_eq!(session.home().unwrap_err().code, "store");
+    }
+}

@@ -58,7 +58,7 @@ impl Operation for List {
                 .list(&path, depth, LISTED_MAX, call.until())
                 .map_err(|error| disk_error(disk, &error))?;
             let shelf = Shelf { tool: Self::ABOUT.name, record: disk.record(), path: &path };
-            shelf.list(&listing, depth, self.cursor.unwrap_or_default())
+            Ok(shelf.list(&listing, depth, self.cursor.unwrap_or_default()))
         })
     }
 }

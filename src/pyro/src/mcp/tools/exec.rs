@@ -1,8 +1,8 @@
 //! `workspace_exec`.
 
-use super::super::budget::Part;
+use super::super::budget::{DEFAULT, Part};
 use super::super::tool::{About, Answer, Call, Operation, Reach, within};
-use super::output::{WAIT_SECONDS_MAX, Wanted, room};
+use super::output::{WAIT_SECONDS_MAX, Wanted};
 use crate::config::SECONDS_MAX;
 use crate::error::UserError;
 use crate::explain::{lifecycle_error, store_error};
@@ -74,7 +74,7 @@ impl Operation for Exec {
         let exec = unattended(argv, &cwd, &config, timeout);
         // The supervisor hears it to its end: it goes on if this server, or whoever waits, does not.
         let sequence = detach(&directory, exec).map_err(|error| lifecycle_error(&error))?;
-        let (room, part) = (room(None)?, Part::Ends);
+        let (room, part) = (DEFAULT, Part::Ends);
         let wanted = Wanted { directory: &directory, record: &record, sequence, cursor: 0, room, part };
         let text = wanted.after(call, wait)?;
         directory.touch();

@@ -1,6 +1,6 @@
 //! `workspace_file_list`, `workspace_file_read`, `workspace_file_write`.
 
-use super::super::budget::{Kind, Part, Shown, Window};
+use super::super::budget::{DEFAULT, Kind, Part, Shown, Window};
 use super::super::tool::{About, Answer, Call, Operation, Reach};
 use super::output::{execution_mode, room};
 use crate::error::UserError;
@@ -26,14 +26,11 @@ pub struct Shelf<'a> {
 
 impl Shelf<'_> {
     /// As many lines as an answer has room for.
-    ///
-    /// # Errors
-    /// None that happens: the room is the usual one.
-    pub fn list(&self, listing: &Listing, depth: Depth, cursor: usize) -> Result<Answer, UserError> {
-        let (mut lines, mut shown, room) = (String::new(), 0, room(None)?);
+    pub fn list(&self, listing: &Listing, depth: Depth, cursor: usize) -> Answer {
+        let (mut lines, mut shown) = (String::new(), 0);
         for entry in listing.entries.iter().skip(cursor) {
             let line = line(entry);
-            if lines.len() + line.len() > room {
+            if lines.len() + line.len() > DEFAULT {
                 break;
             }
             lines.push_str(&line);
@@ -51,7 +48,7 @@ impl Shelf<'_> {
         } else if listing.truncated {
             text.push_str("[there are more files than can be listed: name a directory below]");
         }
-        Ok(Answer::Text(text))
+        Answer::Text(text)
     }
 
     /// The part of a file that an answer has room for.
@@ -143,7 +140,7 @@ impl Operation for List {
             let listing =
                 list(live, &place, depth, LISTED_MAX).map_err(|error| access_error(live, &error))?;
             let shelf = Shelf { tool: Self::ABOUT.name, record: live.record(), path: &place };
-            shelf.list(&listing, depth, self.cursor.unwrap_or_default())
+            Ok(shelf.list(&listing, depth, self.cursor.unwrap_or_default()))
         })
     }
 }

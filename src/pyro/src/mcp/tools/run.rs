@@ -1,9 +1,9 @@
 //! `vm_run`.
 
-use super::super::budget::{Kind, Part, Shown, Window};
+use super::super::budget::{DEFAULT, Kind, Part, Shown, Window};
 use super::super::tool::{About, Answer, Call, Operation, Reach, within};
 use super::exec::{unattended, words};
-use super::output::{WAIT_SECONDS_MAX, execution_mode, room};
+use super::output::{WAIT_SECONDS_MAX, execution_mode};
 use crate::error::UserError;
 use crate::explain::not_run;
 use crate::recipe;
@@ -74,7 +74,7 @@ impl Operation for Run {
             }
             _ => UserError::new("agent", error),
         };
-        let mut window = Window::new(Part::Ends, 0, room(None)?);
+        let mut window = Window::new(Part::Ends, 0, DEFAULT);
         let mut written = [0_u64; 2];
         let ended = machine.exec(exec).and_then(|session| {
             session.wait(until, |stream: Stream, bytes| {
