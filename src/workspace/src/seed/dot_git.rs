@@ -148,6 +148,8 @@ fn index(original: &Path, git: &Git, scratch: &Path) -> Result<Option<PathBuf>, 
     set.map_err(failed(&copy))?;
     let git = git.clone().index(&copy).setting(b"core.checkStat", "minimal");
     let git = git.setting(b"core.trustCtime", "false").setting(b"core.ignoreStat", "false");
+    // Its threads are wanted elsewhere.
+    let git = git.setting(b"core.preloadIndex", "false");
     let words = [
         "update-index",
         "--no-split-index",

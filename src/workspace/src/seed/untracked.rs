@@ -18,7 +18,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 /// ext4, XFS, Btrfs, tmpfs, overlayfs, F2FS and ZFS: where each new name in a directory changes its time.
 const PROMPT: [i64; 7] =
@@ -68,12 +67,11 @@ impl Untracked<'_> {
             self.git.read(&[&words, more].concat())
         };
         let Some(state) = state else { return ask(&[]) };
-        let (answer, outermost) = thread::scope(|scope| {
-            let outermost = scope.spawn(|| ask(&["--directory"]));
-            (ask(&[]), outermost.join().expect("git does not panic"))
-        });
-        let answer = answer?;
-        if let Some(watched) = self.watched(listing, &answer, &outermost?)
+        let outermost = ask(&["--directory"])?;
+        // Git walks once, unless there are directories that it has not gone into.
+        let closed = outermost.windows(2).any(|it| it == b"/\0");
+        let answer = if closed { ask(&[])? } else { outermost.clone() };
+        if let Some(watched) = self.watched(listing, &answer, &outermost)
             && let Some(state) = self.watch(state, watched.iter().map(Vec::as_slice))
         {
             self.cache.say(&place, &state, &[&watched.join(&0), END, &answer]);
