@@ -37,16 +37,15 @@ impl Header<'_> {
         let mut bytes = Vec::with_capacity(3 * BLOCK);
         if !records.is_empty() {
             let mut extra = blank(b"./pax", EntryType::XHeader, records.len() as u64);
+            describe(&mut extra, 0o644, 0, 0, 0);
             extra.set_cksum();
             bytes.extend_from_slice(extra.as_bytes());
             bytes.extend_from_slice(&records);
             bytes.extend_from_slice(padding(records.len() as u64));
         }
         let mut header = blank(self.name, self.kind, self.size.min(SIZE_MAX));
-        header.set_mode(meta.mode.into());
-        header.set_uid(u64::from(meta.uid).min(OWNER_MAX));
-        header.set_gid(u64::from(meta.gid).min(OWNER_MAX));
-        header.set_mtime(seconds.unwrap_or(0));
+        let owner = |id: u32| u64::from(id).min(OWNER_MAX);
+        describe(&mut header, meta.mode, owner(meta.uid), owner(meta.gid), seconds.unwrap_or(0));
         let link = &self.target[..self.target.len().min(NAME_MAX)];
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link);
         if let Some(Device { major, minor }) = self.device {
@@ -91,11 +90,14 @@ fn blank(name: &[u8], kind: EntryType, size: u64) -> ::tar::Header {
     header.as_old_mut().name[..name.len()].copy_from_slice(name);
     header.set_entry_type(kind);
     header.set_size(size);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
     header
+}
+
+fn describe(header: &mut ::tar::Header, mode: u16, uid: u64, gid: u64, mtime: u64) {
+    header.set_mode(mode.into());
+    header.set_uid(uid);
+    header.set_gid(gid);
+    header.set_mtime(mtime);
 }
 
 /// Seconds with a fraction. Times count nanoseconds up, also before 1970; PAX has a sign for the whole.

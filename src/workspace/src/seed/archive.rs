@@ -2,7 +2,9 @@
 
 use super::cache::{Kept, Key, Made};
 use super::stamp::Stamp;
+use super::watched::Watched;
 use super::{ArchiveError, Owner, PREFIX, SeedError, display};
+use crate::until::Until;
 use pyro_layer::{Kind, Member, Meta, NodeKind, Toc, flatten};
 use pyro_oci::{LooseTar, Store};
 use rustix::fs::{AtFlags, CWD, statat};
@@ -19,12 +21,19 @@ pub(super) fn look(path: &Path, mut key: Key) -> Result<Key, SeedError> {
 }
 
 /// Writes the layer.
-pub(super) fn write(store: &Store, path: &Path, owner: Owner) -> Result<Made, SeedError> {
+pub(super) fn write(store: &Store, path: &Path, owner: Owner, until: Until<'_>) -> Result<Made, SeedError> {
+    let written = write_again(store, path, owner, until);
+    // Whatever it was that could not be read then.
+    if written.is_err() && until.is_cancelled() { Err(SeedError::Cancelled) } else { written }
+}
+
+fn write_again(store: &Store, path: &Path, owner: Owner, until: Until<'_>) -> Result<Made, SeedError> {
     let refused = |source| SeedError::Archive { path: path.to_owned(), source };
     let source_error = |source| SeedError::Source { path: path.to_owned(), source };
     let file = File::open(path).map_err(source_error)?;
     let before = Stamp::of(&rustix::fs::fstat(&file).map_err(|error| source_error(error.into()))?);
-    let tar = LooseTar::read(store, &file).map_err(|error| refused(error.into()))?;
+    let tar =
+        LooseTar::read(store, Watched { input: &file, until }).map_err(|error| refused(error.into()))?;
     let after = Stamp::of(&rustix::fs::fstat(&file).map_err(|error| source_error(error.into()))?);
     if before != after {
         return Err(SeedError::Changing(path.display().to_string()));
@@ -46,7 +55,7 @@ pub(super) fn write(store: &Store, path: &Path, owner: Owner) -> Result<Made, Se
                 NodeKind::File(file) => {
                     let size = file.payload.size;
                     bytes += size;
-                    content = tar.content(&file.payload);
+                    content = Watched { input: tar.content(&file.payload), until };
                     let mode = if visit.node.meta.mode & 0o100 == 0 { 0o644 } else { 0o755 };
                     (Member::File { size, content: &mut content }, mode)
                 }

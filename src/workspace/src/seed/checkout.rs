@@ -2,7 +2,6 @@
 
 use super::cache::{Cache, Key};
 use super::config::Settings;
-use super::dot_git;
 use super::git::{Git, GitError};
 use super::index::{self, Tracked};
 use super::stamp::{Kind, Stamp};
@@ -136,28 +135,31 @@ impl Checkout {
     fn look_into(&self, view: &mut View, cache: &Cache<'_>, at: &[u8]) -> Result<(), SeedError> {
         let git = Git::in_directory(&self.directory);
         let tree = &view.tree;
-        let listing = index::listing(cache, &git, &self.directory, &self.files.index)?;
-        let (head, (settings, others), tracked) = thread::scope(|scope| {
+        let (head, settings, listing, tracked, others) = thread::scope(|scope| {
             let head = scope.spawn(|| self.head(&git));
             let settings = scope.spawn(|| Settings::read(&git));
-            let others = scope.spawn(|| {
-                let settings = settings.join().expect("it does not panic")?;
-                let question = Untracked {
-                    cache,
-                    git: &git,
-                    tree,
-                    directory: &self.directory,
-                    at,
-                    index: &self.files.index,
-                    exclude: &self.files.info[1].1,
-                    settings: &settings,
-                };
-                let others = tree.look(below(at, untracked(&question.list(&listing)?)));
-                Ok::<_, GitError>((settings, others))
+            let listing = index::listing(cache, &git, &self.directory, &self.files.index)?;
+            let settings = settings.join().expect("it does not panic")?;
+            let question = Untracked {
+                cache,
+                git: &git,
+                tree,
+                directory: &self.directory,
+                at,
+                index: &self.files.index,
+                exclude: &self.files.info[1].1,
+                settings: &settings,
+            };
+            let (tracked, others) = thread::scope(|scope| {
+                let others = scope.spawn(|| {
+                    let others = question.list(&listing)?;
+                    Ok::<_, GitError>(tree.look(below(at, untracked(&others))))
+                });
+                let tracked = tree.look(below(at, tracked(&listing)));
+                (tracked, others.join().expect("it does not panic"))
             });
-            let tracked = tree.look(below(at, tracked(&listing)));
-            let others = others.join().expect("it does not panic")?;
-            Ok::<_, GitError>((head.join().expect("it does not panic")?, others, tracked))
+            let head = head.join().expect("it does not panic")?;
+            Ok::<_, GitError>((head, settings, listing, tracked, others?))
         })?;
         if self.is_top() {
             view.repositories.push(Repository {
@@ -261,19 +263,5 @@ impl Repository {
                 Err(_) => key.add(b"none"),
             }
         }
-    }
-}
-
-impl View {
-    /// The same with a `.git` for each repository, made in `scratch`.
-    pub fn with_git(mut self, scratch: &Path) -> Result<Tree, SeedError> {
-        for (number, repository) in self.repositories.iter().enumerate() {
-            let scratch = scratch.join(number.to_string());
-            for (path, body) in dot_git::members(repository, &scratch)? {
-                self.tree.add(path, body);
-            }
-        }
-        self.tree.complete();
-        Ok(self.tree)
     }
 }

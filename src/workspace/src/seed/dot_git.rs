@@ -4,15 +4,25 @@ use super::SeedError;
 use super::cache::failed;
 use super::checkout::{Head, Repository};
 use super::git::Git;
-use super::tree::Body;
+use super::tree::{Body, Member, complete};
 use std::collections::HashSet;
 use std::fs::{self, File, FileTimes};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-/// Makes the members; `scratch` does not exist yet, and must stay as long as they do.
-pub(super) fn members(repository: &Repository, scratch: &Path) -> Result<Vec<(Vec<u8>, Body)>, SeedError> {
+/// The members of each repository's `.git`, complete and in order. `scratch` must stay as long as they do.
+pub(super) fn all(repositories: &[Repository], scratch: &Path) -> Result<Vec<Member>, SeedError> {
+    let mut all = Vec::new();
+    for (number, repository) in repositories.iter().enumerate() {
+        all.extend(members(repository, &scratch.join(number.to_string()))?);
+    }
+    complete(&mut all);
+    Ok(all)
+}
+
+/// Those of one; `scratch` does not exist yet.
+fn members(repository: &Repository, scratch: &Path) -> Result<Vec<Member>, SeedError> {
     fs::create_dir(scratch).map_err(failed(scratch))?;
     let git =
         repository.settings.filters().into_iter().fold(Git::in_directory(&repository.top), |git, name| {
@@ -62,7 +72,7 @@ pub(super) fn members(repository: &Repository, scratch: &Path) -> Result<Vec<(Ve
 
 struct Members {
     at: Vec<u8>,
-    members: Vec<(Vec<u8>, Body)>,
+    members: Vec<Member>,
 }
 
 impl Members {
@@ -138,6 +148,8 @@ fn index(original: &Path, git: &Git, scratch: &Path) -> Result<Option<PathBuf>, 
     set.map_err(failed(&copy))?;
     let git = git.clone().index(&copy).setting(b"core.checkStat", "minimal");
     let git = git.setting(b"core.trustCtime", "false").setting(b"core.ignoreStat", "false");
+    // Its threads are wanted elsewhere.
+    let git = git.setting(b"core.preloadIndex", "false");
     let words = [
         "update-index",
         "--no-split-index",

@@ -57,13 +57,16 @@ const SET: &[(&str, &str)] = &[
     ("LC_ALL", "C"),
 ];
 
-/// Settings that keep programs named in a configuration from being started, and the index plain.
+/// Settings that keep programs named in a configuration from being started, the index plain, and git from
+/// waiting for the disk: what it writes is ours, and is copied.
 const SETTINGS: &[(&str, &str)] = &[
+    ("core.fsync", "none"),
     ("core.fsmonitor", "false"),
     ("core.hooksPath", "/dev/null"),
     ("core.untrackedCache", "false"),
     ("core.splitIndex", "false"),
     ("index.sparse", "false"),
+    ("pack.writeReverseIndex", "false"),
     ("protocol.allow", "never"),
 ];
 

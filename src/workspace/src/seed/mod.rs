@@ -6,6 +6,7 @@
 //!
 //! Invariant: what is remembered was read whole, unchanged since it was looked at.
 
+mod ahead;
 mod archive;
 mod cache;
 mod checkout;
@@ -20,13 +21,14 @@ mod stamp;
 mod tree;
 mod untracked;
 mod url;
+mod watched;
 
 use crate::diff::DiffError;
 use crate::home::Home;
 use crate::trace;
 use crate::until::Until;
 use cache::{Cache, Kept, Key};
-use checkout::Checkout;
+use checkout::{Checkout, View};
 pub use git::GitError;
 pub(crate) use git::forget_variables as forget_git_variables;
 pub use owner::Owner;
@@ -294,18 +296,19 @@ impl Seed {
                 let (view, key) = checkout.look(home, &cache, key)?;
                 trace::reached("source looked at");
                 cache.find_or_make(key, |scratch| {
-                    let tree = view.with_git(scratch)?;
-                    trace::reached("history packed");
-                    emit::write(home.store(), &tree, owner, until)
+                    let View { mut tree, repositories } = view;
+                    tree.complete();
+                    let history = || dot_git::all(&repositories, scratch);
+                    emit::write(home.store(), &tree, owner, until, history)
                 })
             }
             Kind::Directory(path) => {
                 let (tree, key) = directory::look(path, home, key)?;
-                cache.find_or_make(key, |_| emit::write(home.store(), &tree, owner, until))
+                cache.find_or_make(key, |_| emit::write(home.store(), &tree, owner, until, || Ok(Vec::new())))
             }
             Kind::Archive(path) => {
                 let key = archive::look(path, key)?;
-                cache.find_or_make(key, |_| archive::write(home.store(), path, owner))
+                cache.find_or_make(key, |_| archive::write(home.store(), path, owner, until))
             }
         };
         trace::reached("seed found");

@@ -24,11 +24,14 @@ pub(super) struct Tree {
     pub directory: PathBuf,
     pub root: OwnedFd,
     /// Relative paths. After [`Tree::complete`] in the order of layers, with all directories.
-    pub members: Vec<(Vec<u8>, Body)>,
+    pub members: Vec<Member>,
     pub skipped: Vec<Skipped>,
     /// A directory of ours that is never part of a seed.
     left_out: Option<Vec<u8>>,
 }
+
+/// A relative path, and what is under it.
+pub(super) type Member = (Vec<u8>, Body);
 
 /// What is under a path of a seed.
 #[derive(Debug)]
@@ -123,29 +126,7 @@ impl Tree {
 
     /// Adds the directories that members are in, and puts all into order.
     pub fn complete(&mut self) {
-        let mut times: HashMap<&[u8], Time> = HashMap::new();
-        for (path, body) in &self.members {
-            let time = match body {
-                Body::Found(stamp) => stamp.modified,
-                Body::Directory(_) | Body::Bytes(_) | Body::Made(_) => Time::default(),
-            };
-            for (slash, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
-                let newest = times.entry(&path[..slash]).or_default();
-                *newest = time.max(*newest);
-            }
-        }
-        let made = times.into_iter().map(|(path, time)| (path.to_vec(), Body::Directory(Some(time))));
-        self.members.extend(made.collect::<Vec<_>>());
-        self.order();
-        // One that came with its own time stays: sorting keeps it before the one that was added here.
-        self.members.dedup_by(|later, first| {
-            let same = later.0 == first.0;
-            if same && let (Body::Directory(added), Body::Directory(given @ None)) = (&later.1, &mut first.1)
-            {
-                *given = *added;
-            }
-            same
-        });
+        complete(&mut self.members);
     }
 
     /// The newest time of a file.
@@ -175,6 +156,32 @@ impl Tree {
             key.add(why.as_bytes());
         }
     }
+}
+
+/// Adds the directories that members are in, and puts all into order.
+pub(super) fn complete(members: &mut Vec<Member>) {
+    let mut times: HashMap<&[u8], Time> = HashMap::new();
+    for (path, body) in &*members {
+        let time = match body {
+            Body::Found(stamp) => stamp.modified,
+            Body::Directory(_) | Body::Bytes(_) | Body::Made(_) => Time::default(),
+        };
+        for (slash, _) in path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            let newest = times.entry(&path[..slash]).or_default();
+            *newest = time.max(*newest);
+        }
+    }
+    let made = times.into_iter().map(|(path, time)| (path.to_vec(), Body::Directory(Some(time))));
+    members.extend(made.collect::<Vec<_>>());
+    members.sort_by(|(a, _), (b, _)| layer_order(a, b));
+    // One that came with its own time stays: sorting keeps it before the one that was added here.
+    members.dedup_by(|later, first| {
+        let same = later.0 == first.0;
+        if same && let (Body::Directory(added), Body::Directory(given @ None)) = (&later.1, &mut first.1) {
+            *given = *added;
+        }
+        same
+    });
 }
 
 /// The directories on the way to a path, open: each is looked up once.

@@ -62,9 +62,16 @@ impl Untracked<'_> {
         {
             return Ok(said[end + END.len()..].to_vec());
         }
-        let answer = self.git.read(&["ls-files", "-z", "-o", "--exclude-standard"])?;
-        if let Some(state) = state
-            && let Some(watched) = self.watched(listing, &answer)?
+        let ask = |more: &[&str]| {
+            let words = ["ls-files", "-z", "-o", "--exclude-standard"];
+            self.git.read(&[&words, more].concat())
+        };
+        let Some(state) = state else { return ask(&[]) };
+        let outermost = ask(&["--directory"])?;
+        // Git walks once, unless there are directories that it has not gone into.
+        let closed = outermost.windows(2).any(|it| it == b"/\0");
+        let answer = if closed { ask(&[])? } else { outermost.clone() };
+        if let Some(watched) = self.watched(listing, &answer, &outermost)
             && let Some(state) = self.watch(state, watched.iter().map(Vec::as_slice))
         {
             self.cache.say(&place, &state, &[&watched.join(&0), END, &answer]);
@@ -124,10 +131,11 @@ impl Untracked<'_> {
     }
 
     /// The directories that git has walked, and their patterns, in the order of layers. None if other
-    /// repositories are among them, of which more matters, or if it were too much.
-    fn watched(&self, listing: &[u8], answer: &[u8]) -> Result<Option<Vec<Vec<u8>>>, GitError> {
+    /// repositories are among them, of which more matters, or if it were too much. `outermost` is the answer
+    /// in which a directory without anything tracked stands for all that is in it.
+    fn watched(&self, listing: &[u8], answer: &[u8], outermost: &[u8]) -> Option<Vec<Vec<u8>>> {
         if Tracked::all(listing).any(|it| it.is_module) || answer.windows(2).any(|it| it == b"/\0") {
-            return Ok(None);
+            return None;
         }
         let untracked = answer.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         let mut directories = BTreeSet::from([&b""[..]]);
@@ -140,9 +148,8 @@ impl Untracked<'_> {
         }
         let mut watched: Vec<Vec<u8>> = directories.into_iter().map(<[u8]>::to_vec).collect();
         // What git went into without finding anything may get a file, too.
-        let others = self.git.read(&["ls-files", "-z", "-o", "--directory", "--exclude-standard"])?;
         let known = watched.len();
-        for top in others.split(|byte| *byte == 0).filter_map(|path| path.strip_suffix(b"/")) {
+        for top in outermost.split(|byte| *byte == 0).filter_map(|path| path.strip_suffix(b"/")) {
             let mut next = vec![top.to_vec()];
             while let Some(path) = next.pop() {
                 let below = fs::read_dir(self.directory.join(OsStr::from_bytes(&path))).into_iter().flatten();
@@ -150,7 +157,7 @@ impl Untracked<'_> {
                 next.extend(below.map(|it| [&path, &b"/"[..], it.file_name().as_bytes()].concat()));
                 watched.push(path);
                 if watched.len() + next.len() > known + IDLE_MAX {
-                    return Ok(None);
+                    return None;
                 }
             }
         }
@@ -163,6 +170,6 @@ impl Untracked<'_> {
         watched.extend(patterns);
         watched.sort_by(|a, b| layer_order(a, b));
         watched.dedup();
-        Ok(Some(watched))
+        Some(watched)
     }
 }

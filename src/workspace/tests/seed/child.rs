@@ -28,10 +28,17 @@ pub fn command(before: &[&str], home: &Path, source: &Path) -> Command {
 
 /// What the child tells.
 pub fn told(command: &mut Command) -> String {
+    told_and_took(command).0
+}
+
+/// What it tells, and how much memory it took at most.
+pub fn told_and_took(command: &mut Command) -> (String, u64) {
     let output = run(command);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = text.lines().find_map(|line| line.split_once("told: "));
-    line.unwrap_or_else(|| panic!("{text}")).1.to_owned()
+    let line =
+        |start| text.lines().find_map(|line| line.split_once(start)).unwrap_or_else(|| panic!("{text}")).1;
+    let kibibytes: u64 = line("VmHWM:").trim().trim_end_matches(" kB").parse().unwrap();
+    (line("told: ").to_owned(), kibibytes << 10)
 }
 
 /// Seeds as one who may not read everything, and owns the checkout. A plain user is one already.
@@ -96,4 +103,5 @@ fn seeds() {
         Err(error) => error.to_string(),
     };
     println!("\ntold: {words}");
+    print!("{}", fs::read_to_string("/proc/self/status").unwrap());
 }

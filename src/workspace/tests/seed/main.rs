@@ -6,6 +6,7 @@ mod checkouts;
 mod child;
 mod clones;
 mod directories;
+mod limits;
 mod repositories;
 mod reuse;
 mod support;
