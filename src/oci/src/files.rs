@@ -220,6 +220,10 @@ pub(crate) fn sync_directory(directory: &Path) -> Result<(), FileError> {
 
 /// Creates a directory and its parents, for the owner alone.
 pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
+    // Nearly always it is there, and making it would be two calls.
+    if path.is_dir() {
+        return Ok(());
+    }
     let mut builder = fs::DirBuilder::new();
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(path).map_err(FileError::at("create", path))

@@ -20,6 +20,7 @@ use crate::id::WorkspaceId;
 use crate::lock;
 use crate::record::{Record, RecordError};
 use jiff::Timestamp;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -204,7 +205,16 @@ impl Directory {
     /// Notes that something was done with it.
     pub fn touch(&self) {
         let path = self.path.join("activity");
-        let touched = lock::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        // Not the kernel's own time, which is the last tick's: who was first would not be told.
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let times = Timestamps {
+            last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+            last_modification: Timespec {
+                tv_sec: now.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: now.subsec_nanos().into(),
+            },
+        };
+        let touched = utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from);
         match touched {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(path = %path.display(), %error, "the time of the last activity is not kept");

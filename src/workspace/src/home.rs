@@ -45,8 +45,11 @@ impl Home {
                 _ => HomeError::Io { path, source },
             }
         };
-        let make =
-            |path: &Path| DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path));
+        // Nearly always it is there, and making it would be two calls.
+        let make = |path: &Path| match path.is_dir() {
+            true => Ok(()),
+            false => DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io_error(path)),
+        };
         make(root)?;
         let root = root.canonicalize().map_err(io_error(root))?;
         // First: it refuses a directory of a newer version, in which nothing may be changed.

@@ -44,7 +44,7 @@ pub use directory::{Directory, Generation, WorkspaceError};
 pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
 pub use in_use::{in_use, records};
-pub use lifecycle::{LifecycleError, Update, check_name, claim, delete, detach, running, stop, update};
+pub use lifecycle::{LifecycleError, Sent, Update, check_name, claim, delete, detach, running, stop, update};
 pub use overview::{FindError, Overview, find, list};
 pub use program::ProgramError;
 pub use pyro_machine::report::Stage;

@@ -5,9 +5,13 @@ use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
 use crate::record::{Record, State};
 use crate::supervisor::control::{self, Answer, Order, OrderError};
+use crate::until::{Until, Woken};
 use crate::workspace::{Names, Workspace};
 use pyro_protocol::{Exec, Failure};
 use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// How long a workspace may stay locked by somebody who is going, or only looks.
@@ -164,8 +168,8 @@ fn ask_or_take(directory: &Directory, order: &Order) -> Result<Option<Workspace>
     let deadline = Instant::now() + LOCK_MAX;
     loop {
         match control::order(directory, order) {
-            Ok(Answer::Done) => return Ok(None),
-            Ok(Answer::Failed(problem)) => return Err(LifecycleError::Supervisor(problem)),
+            Ok((Answer::Done, _)) => return Ok(None),
+            Ok((Answer::Failed(problem), _)) => return Err(LifecycleError::Supervisor(problem)),
             // None, one that is going, or one that does not know us: then its lock is not free either.
             Ok(_) | Err(OrderError::Nobody(_) | OrderError::Lost(_)) => {}
         }
@@ -199,17 +203,42 @@ pub fn running(directory: &Directory) -> Result<Record, LifecycleError> {
     }
 }
 
-/// Starts a command that outlives whoever asked for it, and returns its number in the journal.
+/// A command that outlives whoever asked for it.
+#[derive(Debug)]
+pub struct Sent {
+    sequence: u64,
+    /// Open for as long as the command is heard.
+    supervisor: UnixStream,
+}
+
+impl Sent {
+    /// Its number in the journal.
+    #[must_use]
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Waits until it has ended, or nobody hears it any more: the journal knows which. For a short command
+    /// this takes less than watching its journal.
+    ///
+    /// # Errors
+    /// What `poll` says.
+    pub fn ended(&self, until: Until<'_>) -> io::Result<Woken> {
+        until.readable(&[self.supervisor.as_fd()])
+    }
+}
+
+/// Starts a command that outlives whoever asked for it.
 ///
 /// # Errors
 /// [`LifecycleError::NotRun`] among others.
-pub fn detach(directory: &Directory, exec: Exec) -> Result<u64, LifecycleError> {
+pub fn detach(directory: &Directory, exec: Exec) -> Result<Sent, LifecycleError> {
     directory.touch();
     match control::order(directory, &Order::Exec(exec)) {
-        Ok(Answer::Running(sequence)) => Ok(sequence),
-        Ok(Answer::NotRun(failure)) => Err(LifecycleError::NotRun(failure)),
-        Ok(Answer::Failed(problem)) => Err(LifecycleError::Supervisor(problem)),
-        Ok(Answer::Done) => {
+        Ok((Answer::Running(sequence), supervisor)) => Ok(Sent { sequence, supervisor }),
+        Ok((Answer::NotRun(failure), _)) => Err(LifecycleError::NotRun(failure)),
+        Ok((Answer::Failed(problem), _)) => Err(LifecycleError::Supervisor(problem)),
+        Ok((Answer::Done, _)) => {
             Err(LifecycleError::Supervisor("its supervisor did not start the command".into()))
         }
         Err(error) => Err(LifecycleError::Supervisor(error.to_string())),

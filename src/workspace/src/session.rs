@@ -7,8 +7,8 @@ use crate::until::{Until, Woken};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{Ended, Exec, Failure, Input, Reply, Request, Window};
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{self, BufReader, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -50,7 +50,8 @@ pub enum SessionError {
 /// A command that was sent to the agent. Dropping it cancels the command.
 #[derive(Debug)]
 pub struct Session {
-    stream: UnixStream,
+    /// Most frames are short, and come together.
+    stream: BufReader<UnixStream>,
 }
 
 /// The other direction of a [`Session`]: what the command is sent while it runs.
@@ -71,7 +72,7 @@ impl Session {
     /// Sends `exec` over a new connection to the agent.
     pub(crate) fn over(stream: UnixStream, exec: Exec) -> Result<Self, SessionError> {
         match frame::write(&stream, &Request::Exec(exec)) {
-            Ok(()) => Ok(Self { stream }),
+            Ok(()) => Ok(Self { stream: BufReader::new(stream) }),
             Err(FrameError::Io(error)) => Err(SessionError::Connect(error)),
             Err(error) => Err(SessionError::Connect(io::Error::other(error))),
         }
@@ -82,12 +83,12 @@ impl Session {
     /// # Errors
     /// [`SessionError::Connect`] when descriptors have run out.
     pub fn input(&self) -> Result<InputWriter, SessionError> {
-        Ok(InputWriter { stream: self.stream.try_clone().map_err(SessionError::Connect)? })
+        Ok(InputWriter { stream: self.stream.get_ref().try_clone().map_err(SessionError::Connect)? })
     }
 
     /// Waits until the command runs. To be called before [`Session::wait`], or not at all.
     pub(crate) fn started(&mut self, until: Until<'_>) -> Result<(), SessionError> {
-        match (Patient { stream: &self.stream, until, ended: None }).reply()? {
+        match (Patient { stream: &mut self.stream, until, ended: None }).reply()? {
             Reply::Started { .. } => Ok(()),
             Reply::Failed(failure) => Err(SessionError::Failed(failure)),
             _ => Err(SessionError::Confused),
@@ -99,11 +100,11 @@ impl Session {
     /// # Errors
     /// [`SessionError`]; `Unresponsive` and `Cancelled` as `until` says.
     pub fn wait(
-        self,
+        mut self,
         until: Until<'_>,
         mut sink: impl FnMut(Stream, &[u8]) -> io::Result<()>,
     ) -> Result<Ended, SessionError> {
-        let mut reader = Patient { stream: &self.stream, until, ended: None };
+        let mut reader = Patient { stream: &mut self.stream, until, ended: None };
         loop {
             match reader.reply()? {
                 Reply::Started { .. } => {}
@@ -160,7 +161,7 @@ pub(crate) struct Patient<'a, S> {
     pub ended: Option<Woken>,
 }
 
-impl<S: AsFd + Read> Patient<'_, S> {
+impl Patient<'_, &mut BufReader<UnixStream>> {
     fn reply(&mut self) -> Result<Reply, SessionError> {
         frame::read(&mut *self).map_err(|error| match self.ended.take() {
             Some(Woken::Cancelled) => SessionError::Cancelled,
@@ -170,9 +171,34 @@ impl<S: AsFd + Read> Patient<'_, S> {
     }
 }
 
-impl<S: AsFd + Read> Read for Patient<'_, S> {
+/// What can be waited for.
+pub(crate) trait Source: Read {
+    /// What becomes readable; `None` if there is something to read already.
+    fn awaited(&self) -> Option<BorrowedFd<'_>>;
+}
+
+impl Source for UnixStream {
+    fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl Source for &UnixStream {
+    fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+}
+
+impl Source for &mut BufReader<UnixStream> {
+    fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        self.buffer().is_empty().then(|| self.get_ref().as_fd())
+    }
+}
+
+impl<S: Source> Read for Patient<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self.until.readable(&[self.stream.as_fd()])? {
+        let Some(awaited) = self.stream.awaited() else { return self.stream.read(buffer) };
+        match self.until.readable(&[awaited])? {
             Woken::Readable(_) => self.stream.read(buffer),
             other => {
                 self.ended = Some(other);

@@ -1,8 +1,9 @@
 //! Waiting: until something can be read, a deadline passes, or the user has had enough.
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::time::Instant;
 /// A request to stop waiting, made from another thread.
 #[derive(Clone, Debug)]
 pub struct Cancel {
-    event: Arc<OwnedFd>,
+    /// The ends of a pipe: a byte in it is the request, and stays there.
+    pipe: Arc<(OwnedFd, OwnedFd)>,
 }
 
 impl Cancel {
@@ -20,13 +22,22 @@ impl Cancel {
     /// # Errors
     /// When descriptors have run out.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { event: Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?) })
+        let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Self { pipe: Arc::new(pipe) })
+    }
+
+    /// A descriptor that cancels when a byte is written to it: what a signal handler can do.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn trigger(&self) -> io::Result<OwnedFd> {
+        self.pipe.1.try_clone()
     }
 
     /// Ends every wait that watches this, now and later.
     pub fn cancel(&self) {
-        // Fails only when the counter is full, which it cannot be without being set.
-        let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        // Fails only when the pipe is full, which it cannot be without a byte.
+        let _ = rustix::io::write(&self.pipe.1, &[0]);
     }
 }
 
@@ -67,12 +78,12 @@ impl Until<'_> {
     /// Whether somebody has cancelled already.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        let mut polled = [PollFd::new(&self.cancel.event, PollFlags::IN)];
+        let mut polled = [PollFd::new(&self.cancel.pipe.0, PollFlags::IN)];
         matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1..))
     }
 
     fn ready<'fd>(&'fd self, fds: impl IntoIterator<Item = PollFd<'fd>>) -> io::Result<Woken> {
-        let cancel = PollFd::new(&self.cancel.event, PollFlags::IN);
+        let cancel = PollFd::new(&self.cancel.pipe.0, PollFlags::IN);
         let mut polled: Vec<PollFd<'_>> = std::iter::once(cancel).chain(fds).collect();
         loop {
             let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));

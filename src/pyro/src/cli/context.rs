@@ -54,9 +54,11 @@ impl Context {
     }
 
     /// While the first value lives, a terminating signal cancels instead of ending the process.
-    pub fn until_signal(&self, cancel: &Cancel) -> Armed {
-        let cancel = cancel.clone();
-        self.signals.arm(move || cancel.cancel())
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn until_signal(&self, cancel: &Cancel) -> Result<Armed, UserError> {
+        Ok(self.signals.arm(cancel)?)
     }
 
     /// Does something that a terminating signal ends.
@@ -68,7 +70,7 @@ impl Context {
         work: impl FnOnce(Until<'_>) -> Result<T, UserError>,
     ) -> Result<T, UserError> {
         let cancel = Cancel::new()?;
-        let armed = self.until_signal(&cancel);
+        let armed = self.until_signal(&cancel)?;
         let done = work(Until { deadline: None, cancel: &cancel });
         drop(armed);
         done.map_err(|error| self.interrupted(error))

@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &DemoArgs) -> Result<Exit, UserError> {
     let mut steps = Steps::of("demo", out);
 
     let cancel = Cancel::new()?;
-    let armed = context.until_signal(&cancel);
+    let armed = context.until_signal(&cancel)?;
     let until = Until { deadline: Some(Instant::now() + TTL), cancel: &cancel };
     let allow_host_compat = args.machine.allow_host_compat;
     let spec = ephemeral(resources, TTL.as_secs());

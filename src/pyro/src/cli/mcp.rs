@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::explain::recipe_error;
 use crate::mcp::args::ServeArgs;
 use crate::mcp::{known_tool, serve};
+use pyro_workspace::{Cancel, Until};
 use tokio_util::sync::CancellationToken;
 
 /// Arguments of `pyro mcp`.
@@ -34,8 +35,12 @@ pub fn run(context: &Context, args: McpArgs) -> Result<Exit, UserError> {
     };
     let mode = args.mode.as_ref().map(found).transpose()?;
     let stop = CancellationToken::new();
-    let signalled = stop.clone();
-    let _armed = context.signals.arm(move || signalled.cancel());
+    let (cancel, signalled) = (Cancel::new()?, stop.clone());
+    let _armed = context.until_signal(&cancel)?;
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let _ = Until { deadline: None, cancel: &cancel }.readable(&[]);
+        signalled.cancel();
+    })?;
     serve(context.home_path().into(), context.config.clone(), args, mode, &stop)?;
     Ok(Exit::Done)
 }

@@ -110,7 +110,7 @@ fn prove(
 ) -> Result<Proof, UserError> {
     let cancel = Cancel::new()?;
     // For all of it: whoever is interrupted between two steps must delete the workspace, too.
-    let armed = context.until_signal(&cancel);
+    let armed = context.until_signal(&cancel)?;
     let until = Until { deadline: None, cancel: &cancel };
     steps.step("root", || {
         home.store().disk(image).map_err(|error| UserError::new("store", error).hint("pyro doctor"))

@@ -106,7 +106,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     let (image, held) = environment(&context.config, &shown, &home, &name).map_err(failed)?;
     trace::reached("image found");
     let cancel = Cancel::new()?;
-    let armed = context.until_signal(&cancel);
+    let armed = context.until_signal(&cancel)?;
     let until = Until { deadline: Some(started + Duration::from_secs(ttl)), cancel: &cancel };
 
     let allow_host_compat = args.machine.allow_host_compat;

@@ -57,7 +57,7 @@ pub fn connect(
         return Ok(None);
     }
     let input = writer().map_err(unreachable)?;
-    signals.on_resize(move || input.resize(window()));
+    signals.on_resize(move || input.resize(window()))?;
     Ok(if interactive { RawTerminal::enter() } else { None })
 }
 

@@ -39,7 +39,9 @@ pub fn follow(
     until: Until<'_>,
     mut sink: impl FnMut(Piece) -> io::Result<()>,
 ) -> Result<CommandRecord, FollowError> {
-    let mut output = Output::new(commands, sequence, cursor);
+    let look = || load(commands, sequence)?.ok_or(FollowError::Missing(sequence));
+    let mut record = look()?;
+    let mut output = Output::new(commands, &record, cursor);
     let mut drain = |output: &mut Output| -> Result<(), FollowError> {
         while let Some(piece) = output.next_piece()? {
             sink(piece).map_err(FollowError::Output)?;
@@ -48,7 +50,6 @@ pub fn follow(
     };
     let mut watch = None;
     loop {
-        let record = load(commands, sequence)?.ok_or(FollowError::Missing(sequence))?;
         drain(&mut output)?;
         if record.outcome != Outcome::Running {
             // What was not kept at the very end has nothing behind it that would tell.
@@ -62,6 +63,8 @@ pub fn follow(
             None => watch = Some(Watch::new(commands)?),
             Some(watch) => watch.wait(until)?,
         }
+        record = look()?;
+        output.know(&record);
     }
 }
 

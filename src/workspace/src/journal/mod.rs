@@ -3,7 +3,8 @@
 //! ```text
 //! commands/
 //!   last               the highest number so far, or a lower one: where to look for the next
-//!   <n>.json           a command; locked by whoever hears its output, until it has ended
+//!   <n>.jsonl          a command: a line when it starts, and one when it has ended, of which the last
+//!                      counts; locked by whoever hears its output, until it has ended
 //!   <n>.<segment>.out  its output: chunks of a stream's tag, a length and bytes
 //! ```
 //! Output is one sequence of bytes, of both streams as they came, and a *cursor* is an offset in it.
@@ -23,7 +24,8 @@ pub(crate) use writer::Writer;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of output in one segment.
@@ -139,12 +141,16 @@ impl CommandRecord {
 /// # Errors
 /// When it cannot be read.
 pub fn load(commands: &Path, sequence: u64) -> io::Result<Option<CommandRecord>> {
-    let Some((file, record)) = read(commands, sequence)? else { return Ok(None) };
+    let file = match File::open(path(commands, sequence)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let Some(record) = read(&file)? else { return Ok(None) };
     if record.outcome != Outcome::Running || is_locked(&file)? {
         return Ok(Some(record));
     }
     // Whoever wrote it is gone, perhaps after having written how it ended.
-    Ok(read(commands, sequence)?.map(|(_, mut record)| {
+    Ok(read(&file)?.map(|mut record| {
         if record.outcome == Outcome::Running {
             let message = "pyro was killed while the command ran".into();
             record.outcome = Outcome::Lost { message };
@@ -180,20 +186,19 @@ pub(crate) fn is_busy(commands: &Path) -> bool {
 fn sequences(commands: &Path) -> io::Result<Vec<u64>> {
     let mut all: Vec<u64> = fs::read_dir(commands)?
         .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok())
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".jsonl")?.parse().ok())
         .collect();
     all.sort_unstable();
     Ok(all)
 }
 
-fn read(commands: &Path, sequence: u64) -> io::Result<Option<(File, CommandRecord)>> {
-    let mut file = match File::open(path(commands, sequence)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut text = Vec::new();
-    file.read_to_end(&mut text)?;
-    Ok(Some((file, serde_json::from_slice(&text)?)))
+/// The last line that is whole; `None` if nothing is written yet, or whoever was about to was killed.
+fn read(file: &File) -> io::Result<Option<CommandRecord>> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    let mut text = vec![0; length];
+    file.read_exact_at(&mut text, 0)?;
+    let mut lines = text.split_inclusive(|&byte| byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    lines.next_back().map(|line| serde_json::from_slice(line).map_err(io::Error::from)).transpose()
 }
 
 fn is_locked(file: &File) -> io::Result<bool> {
@@ -205,7 +210,7 @@ fn is_locked(file: &File) -> io::Result<bool> {
 }
 
 fn path(commands: &Path, sequence: u64) -> PathBuf {
-    commands.join(format!("{sequence}.json"))
+    commands.join(format!("{sequence}.jsonl"))
 }
 
 fn segment(commands: &Path, sequence: u64, index: u64) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Reading what a command has put out so far.
 
-use super::{SEGMENT, segment};
+use super::{CommandRecord, Outcome, SEGMENT, segment};
 use crate::session::Stream;
 use std::fs::{self, File};
 use std::io;
@@ -16,6 +16,10 @@ pub struct Output {
     commands: PathBuf,
     sequence: u64,
     cursor: u64,
+    /// Whether there may be more of it later.
+    grows: bool,
+    /// Where it ends, if that is known.
+    end: Option<u64>,
     open: Option<Open>,
 }
 
@@ -48,8 +52,11 @@ struct Chunk {
 impl Output {
     /// The output of a command from `cursor` on.
     #[must_use]
-    pub fn new(commands: &Path, sequence: u64, cursor: u64) -> Self {
-        Self { commands: commands.into(), sequence, cursor, open: None }
+    pub fn new(commands: &Path, record: &CommandRecord, cursor: u64) -> Self {
+        let (commands, sequence) = (commands.to_owned(), record.sequence);
+        let mut output = Self { commands, sequence, cursor, grows: true, end: None, open: None };
+        output.know(record);
+        output
     }
 
     /// Where the next piece begins.
@@ -58,12 +65,19 @@ impl Output {
         self.cursor
     }
 
+    /// Takes in how the command is doing. What it has put out until then is all read from then on.
+    pub(super) fn know(&mut self, record: &CommandRecord) {
+        self.grows = record.outcome == Outcome::Running;
+        // Of a command that nobody heard to its end nobody has counted.
+        self.end = record.ended_at.map(|_| record.end());
+    }
+
     /// The next piece; `None` if there is none yet.
     ///
     /// # Errors
     /// When the journal cannot be read, or is damaged.
     pub fn next_piece(&mut self) -> io::Result<Option<Piece>> {
-        loop {
+        while self.end.is_none_or(|end| self.cursor < end) {
             let index = self.cursor / SEGMENT;
             if self.open.as_ref().is_none_or(|open| open.index != index) {
                 self.open = self.open_segment(index)?;
@@ -87,6 +101,7 @@ impl Output {
                 return Ok(Some(Piece::Dropped(dropped)));
             }
         }
+        Ok(None)
     }
 
     /// The next piece of the open segment; `None` at its present end.
@@ -117,6 +132,13 @@ impl Output {
 
     /// The first segment from `index` on, or behind it, that is there.
     fn segment_after(&self, index: u64, behind: bool) -> io::Result<Option<u64>> {
+        // Most looks find nothing new, and in a journal of many commands a list of its files takes long. One
+        // is needed where segments can be gone, though: before the end of the first, or of one that is
+        // there, only when its rest could not be written, which can wait until the command has ended.
+        if self.grows && (behind || index == 0) {
+            let next = index + 1;
+            return Ok(segment(&self.commands, self.sequence, next).try_exists()?.then_some(next));
+        }
         let prefix = format!("{}.", self.sequence);
         let number = |entry: fs::DirEntry| -> Option<u64> {
             entry.file_name().to_str()?.strip_prefix(&prefix)?.strip_suffix(".out")?.parse().ok()

@@ -30,7 +30,8 @@ fn written(commands: &Path, chunks: &[(Stream, Vec<u8>)]) -> u64 {
 
 /// All bytes from `cursor` on; those that are dropped are `None`.
 fn read_all(commands: &Path, sequence: u64, cursor: u64) -> Vec<Option<(Stream, u8)>> {
-    let mut output = Output::new(commands, sequence, cursor);
+    let record = load(commands, sequence).unwrap().unwrap();
+    let mut output = Output::new(commands, &record, cursor);
     let mut all = Vec::new();
     while let Some(piece) = output.next_piece().unwrap() {
         match piece {
@@ -95,6 +96,36 @@ fn a_command_that_nobody_hears_any_more_is_lost() {
     drop(writer);
     assert!(matches!(load(directory.path(), 1).unwrap().unwrap().outcome, Outcome::Lost { .. }));
     assert!(!is_busy(directory.path()));
+}
+
+#[test]
+fn a_line_that_was_cut_short_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let sequence = written(directory.path(), &[]);
+    let ended = fs::read(path(directory.path(), sequence)).unwrap();
+    let started = ended.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    for length in 0..ended.len() {
+        fs::write(path(directory.path(), sequence), &ended[..length]).unwrap();
+        let found = load(directory.path(), sequence).unwrap().map(|record| record.outcome);
+        assert_eq!(found.is_none(), length < started, "{length} bytes: {found:?}");
+        assert!(found.is_none_or(|outcome| matches!(outcome, Outcome::Lost { .. })), "{length} bytes");
+        assert_eq!(list(directory.path()).unwrap().len(), usize::from(length >= started));
+    }
+}
+
+#[test]
+fn what_a_full_disk_cut_off_hides_nothing_behind_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let chunks = sample(400);
+    let sequence = written(directory.path(), &chunks);
+    let whole = read_all(directory.path(), sequence, 0);
+    // As if the end of the first segment had not been written.
+    let first = File::options().write(true).open(segment(directory.path(), sequence, 0)).unwrap();
+    first.set_len(first.metadata().unwrap().len() / 2).unwrap();
+    let read = read_all(directory.path(), sequence, 0);
+    assert_eq!(read.len(), whole.len());
+    let last = read.iter().rposition(Option::is_none).unwrap() + 1;
+    assert!(last < whole.len() && read[last..] == whole[last..]);
 }
 
 #[test]

@@ -8,9 +8,8 @@ use pyro_protocol::Exec;
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
 
 /// Longest command line that is kept, in bytes: as much as a screen shows.
 const ARGV_MAX: usize = 16 << 10;
@@ -23,8 +22,8 @@ pub struct Writer {
     segment: Option<Segment>,
     /// Segments before it that are still there, with the bytes of output in them.
     kept: VecDeque<(u64, u64)>,
-    /// Locked: as long as it is open, the command is heard.
-    _held: File,
+    /// What is known of it. Locked: as long as it is open, the command is heard.
+    file: File,
 }
 
 /// The segment that is being written.
@@ -57,23 +56,30 @@ impl Writer {
             stderr_bytes: 0,
             dropped_bytes: 0,
         };
-        let held = loop {
+        let file = loop {
             record.sequence += 1;
-            let file = write(commands, &record)?;
-            file.as_file().try_lock()?;
-            match file.persist_noclobber(path(commands, record.sequence)) {
-                Ok(held) => break held,
-                Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.error),
+            let mut new = File::options();
+            let new = new.append(true).create_new(true).mode(0o600);
+            match new.open(path(commands, record.sequence)) {
+                Ok(file) => break file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
             }
         };
+        failpoint::pass("journal.created");
+        // Locked before there is anything to read: who reads it sees a command that is heard.
+        let written = file.try_lock().map_err(io::Error::from).and_then(|()| append(&file, &record));
+        if let Err(error) = written {
+            let _ = fs::remove_file(path(commands, record.sequence));
+            return Err(error);
+        }
         failpoint::pass("journal.opened");
         // Only a hint: wrong or missing, it costs the next command a few attempts. Always of one length:
         // a file system waits for the disk when a file is cut.
         let text = format!("{:020}", record.sequence);
         let hint = File::options().write(true).create(true).truncate(false).open(hint);
         let _ = hint.and_then(|file| file.write_all_at(text.as_bytes(), 0));
-        Ok(Self { commands: commands.into(), record, segment: None, kept: VecDeque::new(), _held: held })
+        Ok(Self { commands: commands.into(), record, segment: None, kept: VecDeque::new(), file })
     }
 
     /// The command's number.
@@ -103,8 +109,7 @@ impl Writer {
         self.record.outcome = outcome;
         self.record.ended_at = Some(Timestamp::now());
         failpoint::pass("journal.ending");
-        let file = write(&self.commands, &self.record)?;
-        file.persist(path(&self.commands, self.record.sequence)).map_err(|error| error.error)?;
+        append(&self.file, &self.record)?;
         failpoint::pass("journal.ended");
         Ok(())
     }
@@ -163,11 +168,11 @@ impl Segment {
     }
 }
 
-/// The record in a file without its name yet.
-fn write(commands: &Path, record: &CommandRecord) -> io::Result<NamedTempFile> {
-    let mut file = NamedTempFile::new_in(commands)?;
-    file.write_all(&serde_json::to_vec(record)?)?;
-    Ok(file)
+/// Adds the record as it is now. A line that is cut short, by a killed process or a full disk, is none.
+fn append(mut file: &File, record: &CommandRecord) -> io::Result<()> {
+    let mut line = serde_json::to_vec(record)?;
+    line.push(b'\n');
+    file.write_all(&line)
 }
 
 fn words(exec: &Exec) -> Vec<String> {

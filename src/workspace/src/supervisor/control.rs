@@ -62,11 +62,13 @@ pub(crate) fn answers(directory: &Directory) -> bool {
     connect(&directory.run_dir(), SOCKET).is_ok()
 }
 
-/// Gives an order and waits for what comes of it.
-pub(crate) fn order(directory: &Directory, order: &Order) -> Result<Answer, OrderError> {
+/// Gives an order and waits for what comes of it. The connection is closed when all has come of it: for
+/// [`Order::Exec`] when the command is no longer heard.
+pub(crate) fn order(directory: &Directory, order: &Order) -> Result<(Answer, UnixStream), OrderError> {
     let stream = connect(&directory.run_dir(), SOCKET).map_err(OrderError::Nobody)?;
     frame::write(&stream, order).map_err(OrderError::Lost)?;
-    frame::read(&stream).map_err(OrderError::Lost)
+    let answer = frame::read(&stream).map_err(OrderError::Lost)?;
+    Ok((answer, stream))
 }
 
 /// Takes an order; `None` if whoever connected only wanted to know whether somebody is there.

@@ -149,8 +149,9 @@ fn detach<'scope>(
         match command::detach(&run_dir, &commands, exec) {
             Ok(Detached::Running(command)) => {
                 answer(Answer::Running(command.sequence()));
-                drop(front_end);
                 command.finish();
+                // Whoever waits at the other end hears that there is nothing more.
+                drop(front_end);
                 directory.touch();
             }
             Ok(Detached::NotRun(failure)) => answer(Answer::NotRun(failure)),

@@ -2,16 +2,18 @@
 
 use super::Check;
 use crate::cli::context::Context;
+use crate::error::UserError;
 use pyro_machine::report::{Landlock, Reason};
 use pyro_workspace::{BOOT_MAX, Cancel, Home, StartError, Until, Verdict, probe};
 use std::time::Instant;
 
 /// Boots a guest; says whether that worked, and what confined its monitor.
 pub fn run(context: &Context, home: &Home) -> Vec<Check> {
-    let Ok(cancel) = Cancel::new() else {
+    let cancel = Cancel::new().map_err(UserError::from);
+    let armed = cancel.and_then(|cancel| Ok((context.until_signal(&cancel)?, cancel)));
+    let Ok((armed, cancel)) = armed else {
         return vec![Check::fail("boot", "no descriptors are left", "raise `ulimit -n`")];
     };
-    let armed = context.until_signal(&cancel);
     let until = Until { deadline: Some(Instant::now() + BOOT_MAX), cancel: &cancel };
     let probed = probe(home, until);
     drop(armed);

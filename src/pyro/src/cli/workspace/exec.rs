@@ -94,11 +94,11 @@ fn prepare(
 
 /// Has the supervisor run it.
 fn send(context: &Context, directory: &Directory, exec: Exec) -> Result<Exit, UserError> {
-    let sequence = detach(directory, exec).map_err(|error| match lifecycle_error(&error) {
+    let sent = detach(directory, exec).map_err(|error| match lifecycle_error(&error) {
         error @ UserError { exit: Exit::Command(_), .. } => error,
         error => error.exit(Exit::NotRun),
     })?;
-    let id = directory.id().as_str();
+    let (id, sequence) = (directory.id().as_str(), sent.sequence());
     let value = json!({ "workspace_id": id, "sequence": sequence, "state": "running" });
     context.out.result(&value, || format!("{id} #{sequence}\n"))?;
     if !context.out.is_json() {
@@ -122,7 +122,7 @@ fn wait(
     let timeout = exec.timeout_ms;
     let mode = record.execution_mode.as_str();
     let cancel = Cancel::new()?;
-    let armed = context.until_signal(&cancel);
+    let armed = context.until_signal(&cancel)?;
     let command = Command::start(directory, record.generation, exec).map_err(|error| match error {
         CommandError::Session(error) => lost(directory, &error),
         CommandError::Journal(_) => UserError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),

@@ -125,7 +125,7 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, UserError> {
         None => journal::list(&commands).map_err(unreadable)?,
     };
     let cancel = Cancel::new()?;
-    let armed = context.until_signal(&cancel);
+    let armed = context.until_signal(&cancel)?;
     let mut views = Vec::new();
     for record in records {
         views.push(show(context, args.follow, &commands, record, &cancel)?);
@@ -184,7 +184,7 @@ fn show(
 
 /// Shows what there is so far.
 fn read(commands: &Path, record: CommandRecord, shown: &mut Shown) -> Result<CommandRecord, FollowError> {
-    let mut output = journal::Output::new(commands, record.sequence, 0);
+    let mut output = journal::Output::new(commands, &record, 0);
     while let Some(piece) = output.next_piece()? {
         shown.piece(&piece).map_err(FollowError::Output)?;
     }

@@ -20,8 +20,7 @@ pub struct SupervisorArgs {
 pub fn supervisor(args: &SupervisorArgs) -> Result<Exit, UserError> {
     let signals = Signals::install()?;
     let cancel = Cancel::new()?;
-    let stop = cancel.clone();
-    let _armed = signals.arm(move || stop.cancel());
+    let _armed = signals.arm(&cancel)?;
     supervise(&args.home, &args.id, &cancel).map_err(|error| UserError::new("supervisor", error))?;
     Ok(Exit::Done)
 }

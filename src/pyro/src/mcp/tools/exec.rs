@@ -7,14 +7,17 @@ use crate::config::SECONDS_MAX;
 use crate::error::UserError;
 use crate::explain::{lifecycle_error, store_error};
 use pyro_oci::RunConfig;
-use pyro_workspace::{Bytes, Exec as Request, detach, image, running, variables};
+use pyro_workspace::{Bytes, Exec as Request, Until, detach, image, running, variables};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a command may run where the call says nothing: long enough for a build, since nobody waits
 /// for it in front of a terminal.
 const TIMEOUT_SECONDS: u64 = 600;
+
+/// How long only the end of a command is waited for, and not what it puts out: progress is told later.
+const QUICK: Duration = Duration::from_secs(1);
 
 /// What tells programs that they write for a reader without a terminal.
 const QUIET: [(&str, &str); 5] =
@@ -73,8 +76,12 @@ impl Operation for Exec {
         let config = image(&home, &record).map_err(|error| store_error(&error))?.config;
         let exec = unattended(argv, &cwd, &config, timeout);
         // The supervisor hears it to its end: it goes on if this server, or whoever waits, does not.
-        let sequence = detach(&directory, exec).map_err(|error| lifecycle_error(&error))?;
-        let (room, part) = (DEFAULT, Part::Ends);
+        let sent = detach(&directory, exec).map_err(|error| lifecycle_error(&error))?;
+        let begun = Instant::now();
+        // What comes of it, and what it was that ended this wait, the journal tells.
+        let _ = sent.ended(Until { deadline: Some(begun + wait.min(QUICK)), ..call.until() });
+        let wait = wait.saturating_sub(begun.elapsed());
+        let (sequence, room, part) = (sent.sequence(), DEFAULT, Part::Ends);
         let wanted = Wanted { directory: &directory, record: &record, sequence, cursor: 0, room, part };
         let text = wanted.after(call, wait)?;
         directory.touch();

@@ -48,7 +48,7 @@ impl Wanted<'_> {
         let command = journal::load(&commands, self.sequence).map_err(failed)?;
         let command = command.ok_or_else(|| self.failed(&FollowError::Missing(self.sequence)))?;
         let mut window = self.window();
-        let mut output = Output::new(&commands, self.sequence, self.cursor);
+        let mut output = Output::new(&commands, &command, self.cursor);
         while !window.is_full()
             && let Some(piece) = output.next_piece().map_err(failed)?
         {
