@@ -184,6 +184,8 @@ fn a_full_disk_leaves_the_old_state_and_says_so() {
         for image in [&*image, "pyro.local/test/other:1"] {
             disk.pyro(&["env", "rm", image]).ended(0);
         }
+        // Or the same layer would be there the next time.
+        disk.pyro(&["env", "prune"]).ended(0);
     }
 }
 

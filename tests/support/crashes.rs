@@ -82,6 +82,7 @@ pub fn a_kill_leaves_the_old_state_or_the_new_one(shared: &Pyro, names: &[String
 
 /// A kill in the middle of what is put on the host: the target is as it was or as it was to be, and the
 /// next command there removes what was left.
+#[allow(dead_code, reason = "what is done on the host needs no guest")]
 pub fn a_kill_leaves_the_target_old_or_new(shared: &Pyro, names: &[String]) {
     let (home, pyro) = shared.apart();
     let made = super::workspaces::Made::new(&pyro, &[]);
