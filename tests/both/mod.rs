@@ -3,5 +3,6 @@
 
 mod disk;
 mod files;
+mod hostile;
 mod machine;
 mod workspace;

@@ -3,7 +3,7 @@
 use crate::images::layout::{Layout, Packing};
 use crate::images::tarball::Tarball;
 use crate::pyro;
-use crate::support::{Ran, command, disks, endurance, smoke};
+use crate::support::{Ran, command, disks, endurance, hostile, smoke};
 
 /// An image whose user is the one that its databases give a number for a name.
 #[test]
@@ -50,4 +50,21 @@ fn workflows_of_use_cases_pass() {
     let image = std::env::var("PYRO_TEST_IMAGE").expect("PYRO_TEST_IMAGE names an image; run `make test`");
     // In a state directory of their own, which is cold at first.
     smoke::drive(&cases, &[("USE_CASE_HOST_COMPAT", "1"), ("USE_CASE_IMAGE", &image)]);
+}
+
+#[test]
+fn directories_without_end_hurt_nobody() {
+    hostile::directories_without_end_hurt_nobody(&pyro());
+}
+
+/// A fifth of a million: a link costs the overlay 40 µs, and a description and its content as much again,
+/// so a million takes four minutes here, of which these are the same.
+#[test]
+fn very_many_files_take_a_bounded_memory() {
+    hostile::very_many_files_take_a_bounded_memory(&pyro(), 100_000);
+}
+
+#[test]
+fn files_that_are_replaced_all_the_time_hurt_nobody() {
+    hostile::files_that_are_replaced_all_the_time_hurt_nobody(&pyro());
 }

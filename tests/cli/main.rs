@@ -16,6 +16,7 @@ mod bad_input;
 #[path = "../both/mod.rs"]
 mod both;
 mod documented;
+mod full_disk;
 mod host;
 mod host_compat;
 mod mcp;

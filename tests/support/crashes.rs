@@ -79,3 +79,56 @@ pub fn a_kill_leaves_the_old_state_or_the_new_one(shared: &Pyro, names: &[String
         check(&pyro, home.path(), name);
     }
 }
+
+/// A kill in the middle of what is put on the host: the target is as it was or as it was to be, and the
+/// next command there removes what was left.
+#[allow(dead_code, reason = "what is done on the host needs no guest")]
+pub fn a_kill_leaves_the_target_old_or_new(shared: &Pyro, names: &[String]) {
+    let (home, pyro) = shared.apart();
+    let made = super::workspaces::Made::new(&pyro, &[]);
+    made.sh("echo new > changed; echo new > made; mkdir d; echo new > d/deep").ended(0);
+    for name in names {
+        let place = tempfile::tempdir().unwrap();
+        let marker = home.path().join(format!("died-{name}"));
+        let to = place.path().join("to");
+        fs::create_dir(&to).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (out, into) = (text(&place.path().join("out")), text(&to));
+        let verbs: &[&[&str]] = if name.starts_with("apply.") {
+            &[&["apply", "--to", &into]]
+        } else {
+            &[
+                &["export", ".", "--output", &out],
+                &["export", ".", "--output", &out, "--format", "tar"],
+                &["export", ".", "--output", &out, "--format", "patch"],
+            ]
+        };
+        // A patch is made without going from file to file.
+        let count = if name == "export.entry" { 2 } else { verbs.len() };
+        for verb in &verbs[..count] {
+            let _ = fs::remove_file(&marker);
+            let mut command = made.command(verb[0], &verb[1..]);
+            let armed = format!("{name}@{}", marker.display());
+            let ran = Ran::of(&command.env("PYRO_FAILPOINT", armed).output().unwrap());
+            assert!(marker.exists() && ran.code == -1, "nothing dies at {name}: {verb:?}: {ran:?}");
+            // What is to be seen is whole: an export is there or not, an apply is undone by the next one.
+            let is_there = fs::exists(&out).unwrap();
+            assert_eq!(is_there, name == "export.renamed", "{name}: {verb:?}");
+            let again = made.run(verb[0], &verb[1..]);
+            let done = name == "apply.forgotten" || is_there;
+            assert_eq!(again.code, i32::from(done), "{name}: {verb:?}: {again:?}");
+            if verb[0] == "apply" {
+                assert_eq!(fs::read_to_string(to.join("d/deep")).unwrap(), "new\n");
+            } else if done {
+                made.run(verb[0], &[verb[1], verb[2], &text(&place.path().join("other"))]).ended(0);
+                fs::remove_dir_all(place.path().join("other")).unwrap();
+            }
+            let _ = fs::remove_dir_all(&out).or_else(|_| fs::remove_file(&out));
+            let hidden = |path: &Path| {
+                let names = fs::read_dir(path).unwrap().flatten().map(|entry| entry.file_name());
+                names.filter(|name| name.as_encoded_bytes().starts_with(b".pyro")).count()
+            };
+            assert_eq!((hidden(place.path()), hidden(&to)), (0, 0), "{name}: {verb:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::console::say;
 use crate::failure::{Stop, invalid};
 use crate::wire::Wire;
 use crate::{changes, edit, exec, freeze, read, walk};
-use pyro_protocol::{Reply, Request};
+use pyro_protocol::{Failure, Reply, Request};
 use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
@@ -81,26 +81,41 @@ fn admit(socket: OwnedFd, machine: &'static Machine) {
 
 fn converse(socket: OwnedFd, machine: &'static Machine) {
     let mut wire = Wire::new(socket);
-    if let Err(Stop::Failed(failure)) = answer(&mut wire, machine)
-        && wire.push(&Reply::Failed(failure)).is_ok()
-    {
+    if let Err(Stop::Failed(failure)) = answer(&mut wire, machine) {
         // A peer that is gone misses nothing.
-        let _ = wire.drain();
+        let _ = refuse(&mut wire, failure);
     }
     wire.linger();
 }
 
+fn refuse(wire: &mut Wire, failure: Failure) -> Result<(), Stop> {
+    wire.push(&Reply::Failed(failure))?;
+    Ok(wire.drain()?)
+}
+
+/// Answers one request, or walks one after the other.
 fn answer(wire: &mut Wire, machine: &'static Machine) -> Result<(), Stop> {
-    match wire.receive(Some(&PATIENCE))? {
-        Some(Request::Exec(_) | Request::Edit(_)) if machine.purpose == Purpose::Look => {
-            Err(invalid("this machine was started to look at its files, nothing else").into())
-        }
-        Some(Request::Exec(command)) => exec::run(wire, &machine.gate, &command),
-        Some(Request::Walk(walk)) => walk::run(wire, &walk),
-        Some(Request::Read(read)) => read::run(wire, &read),
-        Some(Request::Edit(edits)) => edit::run(wire, &machine.gate, &edits),
-        Some(Request::Changes(changes)) => changes::run(wire, machine, &changes),
-        Some(Request::Freeze) => freeze::run(wire, machine),
-        None => Err(invalid("no request came").into()),
+    let mut walked = false;
+    loop {
+        return match wire.receive(Some(&PATIENCE))? {
+            Some(Request::Exec(_) | Request::Edit(_)) if machine.purpose == Purpose::Look => {
+                Err(invalid("this machine was started to look at its files, nothing else").into())
+            }
+            Some(Request::Exec(command)) => exec::run(wire, &machine.gate, &command),
+            Some(Request::Walk(walk)) => {
+                match walk::run(wire, &walk) {
+                    Err(Stop::Failed(failure)) => refuse(wire, failure)?,
+                    other => other?,
+                }
+                walked = true;
+                continue;
+            }
+            Some(Request::Read(read)) => read::run(wire, &read),
+            Some(Request::Edit(edits)) => edit::run(wire, &machine.gate, &edits),
+            Some(Request::Changes(changes)) => changes::run(wire, machine, &changes),
+            Some(Request::Freeze) => freeze::run(wire, machine),
+            None if walked => Ok(()),
+            None => Err(invalid("no request came").into()),
+        };
     }
 }

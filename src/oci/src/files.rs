@@ -23,11 +23,6 @@ impl FileError {
         move |source| Self { action, path: path.to_owned(), source }
     }
 
-    /// Whether the disk, or the user's share of it, is full.
-    pub fn is_full(&self) -> bool {
-        matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    }
-
     /// The kind of the failure.
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()

@@ -30,7 +30,8 @@ pub enum Request {
     /// Run a command.
     Exec(Exec),
     /// Describe a file or directory, with content if wanted: [`Reply::Entry`] frames in the order
-    /// of [`crate::path::order`], each with its content, then [`Reply::Done`].
+    /// of [`crate::path::order`], each with its content, then [`Reply::Done`]. After the answer, also
+    /// after a [`Reply::Failed`], the same connection may be used for another request.
     Walk(Walk),
     /// Part of a regular file: [`Reply::Entry`], [`Reply::Data`], then [`Reply::Done`].
     Read(Read),

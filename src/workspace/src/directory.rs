@@ -63,17 +63,6 @@ impl WorkspaceError {
         move |source| Self::Io { path: path.into(), source }
     }
 
-    /// Whether the disk, or the user's share of it, is full.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        match self {
-            Self::Io { source, .. } | Self::Record(RecordError::Io { source, .. }) => {
-                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            }
-            _ => false,
-        }
-    }
-
     /// Whether what it is about is not there.
     pub(crate) fn is_missing(&self) -> bool {
         match self {

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+mod aside;
 mod command;
 pub mod diff;
 mod directory;

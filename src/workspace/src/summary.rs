@@ -209,7 +209,7 @@ impl ChangeSummary {
             status: change.status,
         };
         Self {
-            files: diff.changes.len(),
+            files: diff.file_count(),
             insertions: lines.added,
             deletions: lines.removed,
             paths: diff.changes.iter().take(FILES_MAX).map(path).collect(),

@@ -5,7 +5,7 @@ use super::progress::Shown;
 use crate::catalog::{Environment, display_name, official};
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::{repository_error, store_error};
+use crate::explain::{STATE, full, repository_error, store_error};
 use crate::start::{fetch, hold};
 use crate::text::{bytes, table};
 use pyro_oci::{
@@ -197,6 +197,7 @@ fn bring(context: &Context, args: &ImportArgs) -> Result<Exit, UserError> {
     let imported = import(home.store(), &args.file, name, &shown);
     let image = imported.map_err(|error| match error {
         ImportError::Store(error) => store_error(&error),
+        error if full(&error, STATE).is_some() => UserError::new("disk_full", &error).hint(STATE),
         error => UserError::new("import", &error).hint(import_hint(&error)),
     })?;
     installed(context, &image)

@@ -1,6 +1,6 @@
 //! What the disk of a stopped workspace did not give.
 
-use super::{lifecycle_error, not_started, snapshot_error};
+use super::{OUTPUT, full, lifecycle_error, not_started, snapshot_error};
 use crate::error::UserError;
 use pyro_workspace::agent::AgentError;
 use pyro_workspace::disk::{Disk, ExportError, OpenError};
@@ -42,6 +42,11 @@ pub fn disk_error(disk: &Disk, error: &AgentError) -> UserError {
 
 /// There is no such file now.
 pub fn disk_export_error(error: &ExportError) -> UserError {
+    if let ExportError::File { .. } = error
+        && let Some(full) = full(error, OUTPUT)
+    {
+        return full;
+    }
     match error {
         ExportError::Lifecycle(error) => taken(error),
         ExportError::Snapshot(error) => snapshot_error(error),

@@ -1,8 +1,9 @@
 //! What a running workspace did not do.
 
-use super::{lifecycle_error, snapshot_error, store_error, workspace_error};
+use super::{OUTPUT, STATE, full, lifecycle_error, snapshot_error, store_error, workspace_error};
 use crate::error::UserError;
 use pyro_workspace::agent::AgentError;
+use pyro_workspace::diff::DiffError;
 use pyro_workspace::live::{
     AccessError, ApplyError, BadPlace, ChangesError, ExportError, Live, PatchError, Place, PushError,
     WORKSPACE,
@@ -53,6 +54,8 @@ fn agent_error(live: &Live<'_>, error: &AgentError) -> UserError {
         },
         AgentError::Cancelled => UserError::new("interrupted", error),
         AgentError::Source(_) => UserError::new("input", error).hint("see that it can be read"),
+        AgentError::TooMuch(_) => UserError::new("too_much", error)
+            .hint(format!("remove what is not needed in it, or: pyro workspace reset {id}")),
         AgentError::Unresponsive | AgentError::Nonsense(_) => UserError::new("agent", error)
             .hint(format!("pyro workspace stop {id} && pyro workspace start {id}")),
     }
@@ -60,10 +63,15 @@ fn agent_error(live: &Live<'_>, error: &AgentError) -> UserError {
 
 /// Why it cannot be said what a workspace has changed, with the next step.
 pub fn changes_error(live: &Live<'_>, error: &ChangesError) -> UserError {
+    if let Some(full) = full(error, STATE) {
+        return full;
+    }
     match error {
         ChangesError::Access(error) => access_error(live, error),
         ChangesError::Snapshot(error) => snapshot_error(error),
         ChangesError::Disk(_) | ChangesError::Layer(_) => UserError::new("store", error).hint("pyro doctor"),
+        ChangesError::Diff(DiffError::Deep(_)) => UserError::new("too_deep", error)
+            .hint(format!("remove it in the workspace, or: pyro workspace reset {}", live.directory().id())),
         ChangesError::Diff(_) => UserError::new("diff", error).hint("pyro doctor"),
     }
 }
@@ -121,9 +129,9 @@ pub fn apply_error(live: &Live<'_>, to: &Path, error: &ApplyError) -> UserError 
         ApplyError::Misfit(misfit) => misfit_error(misfit)
             .hint(format!("pyro workspace diff {id} | git -C {} apply --3way", to.display())),
         ApplyError::Parse(_) => UserError::new("diff", error).hint("pyro doctor"),
-        ApplyError::Host(_) => {
+        ApplyError::Host(_) => full(error, OUTPUT).unwrap_or_else(|| {
             UserError::new("host", error).hint("see that the directory is there and yours")
-        }
+        }),
     }
 }
 
@@ -135,8 +143,11 @@ pub fn export_error(live: &Live<'_>, error: &ExportError) -> UserError {
         ExportError::Exists(_) | ExportError::Nameless(_) => {
             UserError::new("output", error).hint("name a new path with --output")
         }
-        ExportError::Host { .. } => {
+        ExportError::Host { .. } => full(error, OUTPUT).unwrap_or_else(|| {
             UserError::new("output", error).hint("see that its directory is there, yours, and has room")
+        }),
+        ExportError::TooMuch { .. } => {
+            UserError::new("too_much", error).hint("export the directories that you need, one by one")
         }
         ExportError::Unfit { .. } => UserError::new("not_exportable", error)
             .hint(format!("pyro workspace file list {}", live.directory().id())),
@@ -148,6 +159,9 @@ pub fn export_error(live: &Live<'_>, error: &ExportError) -> UserError {
 
 /// Why nothing was pushed, with the next step.
 pub fn push_error(live: &Live<'_>, error: &PushError) -> UserError {
+    if let Some(full) = full(error, STATE) {
+        return full;
+    }
     match error {
         PushError::Access(error) => access_error(live, error),
         PushError::Seed(error) => seed_error(error),
@@ -157,6 +171,9 @@ pub fn push_error(live: &Live<'_>, error: &PushError) -> UserError {
 
 /// Why there are no files, with the next step.
 pub fn seed_error(error: &SeedError) -> UserError {
+    if let Some(full) = full(error, STATE) {
+        return full;
+    }
     let hint = match error {
         SeedError::Source { .. } => "name a directory, or a .tar, .tar.gz, .tgz or .tar.zst file",
         SeedError::Git(_) => "git status, in that directory, shows what git has against it",
@@ -173,6 +190,9 @@ pub fn summary_error(error: &SummaryError) -> UserError {
     match error {
         SummaryError::Workspace(error) => workspace_error(error),
         SummaryError::Lifecycle(error) => lifecycle_error(error),
+        SummaryError::Changes(changes) if full(changes, STATE).is_some() => {
+            UserError::new("disk_full", error).hint(STATE)
+        }
         SummaryError::Changes(_) => UserError::new("diff", error).hint("pyro workspace list"),
     }
 }

@@ -1,12 +1,14 @@
 //! From a library's error to what a person reads: a code, what and why, and the next command.
 
 mod disk;
+mod full;
 mod live;
 mod project;
 mod recipe;
 mod snapshot;
 
 pub use disk::{disk_error, disk_export_error, disk_open_error};
+pub use full::{OUTPUT, STATE, full};
 pub use live::{
     access_error, apply_error, changes_error, export_error, gone, patch_error, place, push_error, seed_error,
     summary_error,
@@ -27,6 +29,9 @@ use std::path::Path;
 
 /// The store of images cannot do what was asked.
 pub fn store_error(error: &StoreError) -> UserError {
+    if let Some(full) = full(error, STATE) {
+        return full;
+    }
     let hint = match error {
         StoreError::Newer { .. } => {
             "use the newer pyro that made it, or another directory with --home DIR".into()
@@ -38,7 +43,6 @@ pub fn store_error(error: &StoreError) -> UserError {
             "remove that file, then pyro env pull or pyro env import the image again".into()
         }
         StoreError::NotFound(_) => "pyro env list shows what is installed".into(),
-        StoreError::File(file) if file.is_full() => "pyro env prune frees space".into(),
         StoreError::File(_) => "pyro doctor checks the state directory; --home DIR takes another".into(),
     };
     UserError::new("store", error).hint(hint)
@@ -72,6 +76,9 @@ pub fn find(home: &Home, text: &str) -> Result<Directory, UserError> {
 
 /// Why an image was not pulled, with the next step.
 pub fn pull_error(environment: &Environment, error: &PullError) -> UserError {
+    if let Some(full) = full(error, STATE) {
+        return full;
+    }
     let hint = match error {
         PullError::Store(error) => return store_error(error),
         PullError::Local(_) => {
@@ -113,12 +120,7 @@ pub fn workspace_error(error: &WorkspaceError) -> UserError {
             .hint(format!("choose another --name, or: pyro workspace delete {id}")),
         WorkspaceError::Busy(_) => UserError::new("busy", error).hint("try again when that process is done"),
         WorkspaceError::Gone(_) => UserError::new("not_found", error).hint("pyro workspace list"),
-        _ => {
-            let full = error.is_full();
-            let hint =
-                if full { "the disk is full; pyro env prune frees what nothing uses" } else { "pyro doctor" };
-            UserError::new(if full { "disk_full" } else { "workspace" }, error).hint(hint)
-        }
+        _ => full(error, STATE).unwrap_or_else(|| UserError::new("workspace", error).hint("pyro doctor")),
     }
 }
 

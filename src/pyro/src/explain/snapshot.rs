@@ -1,12 +1,17 @@
 //! States of a workspace that are not there.
 
-use super::{lifecycle_error, not_started, workspace_error};
+use super::{STATE, full, lifecycle_error, not_started, workspace_error};
 use crate::error::UserError;
+use pyro_oci::LayerError;
 use pyro_workspace::ResetError;
+use pyro_workspace::agent::AgentError;
 use pyro_workspace::snapshot::SnapshotError;
 
 /// Why there is no such state, with the next step.
 pub fn snapshot_error(error: &SnapshotError) -> UserError {
+    if let Some(full) = full(error, STATE) {
+        return full;
+    }
     match error {
         SnapshotError::Lifecycle(error) => lifecycle_error(error),
         SnapshotError::Workspace(error) => workspace_error(error),
@@ -19,6 +24,9 @@ pub fn snapshot_error(error: &SnapshotError) -> UserError {
         }
         SnapshotError::Reset(_) | SnapshotError::Moving(_) => {
             UserError::new("changed", error).hint("try again")
+        }
+        SnapshotError::Agent(AgentError::TooMuch(_)) | SnapshotError::Layer(LayerError::Written(_)) => {
+            UserError::new("no_layer", error).hint("remove it from the workspace, and try again")
         }
         SnapshotError::Agent(_) => UserError::new("agent", error).hint("pyro workspace list"),
         SnapshotError::Layer(_) | SnapshotError::Store(_) | SnapshotError::Config(..) => {

@@ -33,7 +33,7 @@ impl<'a> Changed<'a> {
         }
         match self.channel.receive()? {
             Reply::Entry(entry) => {
-                self.judge.admit(&entry).map_err(AgentError::Nonsense)?;
+                self.judge.admit(&entry)?;
                 Ok(Some(entry))
             }
             Reply::Walked if self.judge.has_begun() => {

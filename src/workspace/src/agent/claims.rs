@@ -1,11 +1,17 @@
 //! What an agent may claim.
 
+use super::AgentError;
 use pyro_protocol::path::{self, PATH_MAX};
 use pyro_protocol::{Entry, EntryKind};
 use std::cmp::Ordering;
 
 /// Most entries of one answer: as many as a layer may have.
 pub const ENTRIES_MAX: u64 = 2_000_000;
+
+/// Most bytes of paths, targets of links and attributes of one answer about a writable layer, which is
+/// held in memory as a whole: a guest must not choose how much of it. Enough for [`ENTRIES_MAX`] files
+/// with paths as long as they usually are.
+pub const TOLD_MAX: u64 = 256 << 20;
 
 /// Longest name of a file or an extended attribute: the kernel's limit for both.
 const NAME_MAX: usize = 255;
@@ -36,12 +42,13 @@ pub struct Judge {
     scope: Scope,
     last: Option<(Vec<u8>, bool)>,
     count: u64,
+    bytes: u64,
 }
 
 impl Judge {
     /// Nothing was claimed yet.
     pub fn new(scope: Scope) -> Self {
-        Self { scope, last: None, count: 0 }
+        Self { scope, last: None, count: 0, bytes: 0 }
     }
 
     /// Whether there was a first entry, without which there is no tree.
@@ -49,13 +56,27 @@ impl Judge {
         self.last.is_some()
     }
 
-    /// Takes the next claim, or says why it cannot be true.
-    pub fn admit(&mut self, entry: &Entry) -> Result<(), &'static str> {
-        plausible(entry)?;
+    /// Takes the next claim, or says why not: it cannot be true, or there is too much of it.
+    pub fn admit(&mut self, entry: &Entry) -> Result<(), AgentError> {
+        self.order(entry).map_err(AgentError::Nonsense)?;
         self.count += 1;
         if self.count > ENTRIES_MAX {
-            return Err("more files than there can be");
+            return Err(AgentError::TooMuch("over 2000000 files"));
         }
+        if matches!(self.scope, Scope::Layer { .. }) {
+            self.bytes += weight(entry);
+            if self.bytes > TOLD_MAX {
+                return Err(AgentError::TooMuch(
+                    "files whose paths and attributes are over 256 MiB together",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it can be, after those before it.
+    fn order(&mut self, entry: &Entry) -> Result<(), &'static str> {
+        plausible(entry)?;
         let path = entry.path.as_slice();
         match &self.last {
             None if path.is_empty() => {}
@@ -94,6 +115,13 @@ impl Judge {
         self.last = Some((path.to_vec(), matches!(entry.kind, EntryKind::Directory { .. })));
         Ok(())
     }
+}
+
+/// Bytes of an entry that its guest chose how many they are.
+fn weight(entry: &Entry) -> u64 {
+    let target = if let EntryKind::Symlink(target) = &entry.kind { target.len() } else { 0 };
+    let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (entry.path.len() + target + xattrs) as u64
 }
 
 /// Whether there can be such an entry at all.

@@ -36,7 +36,7 @@ impl<'a> Files<'a> {
         self.channel.skip()?;
         match self.channel.receive()? {
             Reply::Entry(entry) => {
-                self.judge.admit(&entry).map_err(AgentError::Nonsense)?;
+                self.judge.admit(&entry)?;
                 if let EntryKind::File { size } = entry.kind
                     && self.content
                 {

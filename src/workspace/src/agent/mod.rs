@@ -1,4 +1,4 @@
-//! The files of a running machine, asked of its agent: one connection for each operation.
+//! The files of a running machine, asked of its agent: one connection for each kind of operation.
 //!
 //! What an agent sends is a claim of a hostile guest. Nothing passes here that is out of order,
 //! longer than announced, over a limit, or no path that goes down only; nothing makes memory grow
@@ -10,6 +10,7 @@ mod claims;
 mod edit;
 mod files;
 mod freeze;
+mod looks;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -19,14 +20,29 @@ pub use claims::ENTRIES_MAX;
 pub use edit::Editing;
 pub use files::Files;
 pub use freeze::Frozen;
+pub use looks::{Look, Looks};
 
 use crate::until::Until;
 use channel::Channel;
 use pyro_machine::spec::AGENT_SOCKET;
 use pyro_protocol::frame::FrameError;
 use pyro_protocol::{Changes, Edits, Entry, EntryKind, Failure, Read, Reply, Request, Walk};
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
+
+/// Most of a message that is shown: its words are the agent's, and paths in it as long as a guest likes.
+const MESSAGE_MAX: usize = 600;
+
+/// The beginning and the end of a long message.
+pub(crate) fn brief(message: &str) -> Cow<'_, str> {
+    if message.len() <= MESSAGE_MAX {
+        return message.into();
+    }
+    let (start, end) = (MESSAGE_MAX / 2, message.len() - MESSAGE_MAX / 2);
+    let (start, end) = (message.floor_char_boundary(start), message.ceil_char_boundary(end));
+    format!("{}…{}", &message[..start], &message[end..]).into()
+}
 
 /// Why an agent did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +51,7 @@ pub enum AgentError {
     #[error("the workspace's agent cannot be reached: {0}")]
     Connect(#[source] io::Error),
     /// It refused, or failed.
-    #[error("{}", .0.message)]
+    #[error("{}", brief(&.0.message))]
     Failed(Failure),
     /// The connection ended before the answer did.
     #[error("the machine stopped before it had answered")]
@@ -43,6 +59,9 @@ pub enum AgentError {
     /// It sent something that cannot be.
     #[error("the workspace's agent cannot be believed: {0}")]
     Nonsense(&'static str),
+    /// There is more than can be told.
+    #[error("there is too much in the workspace: {0}")]
+    TooMuch(&'static str),
     /// Nothing came before the deadline.
     #[error("the workspace does not answer any more")]
     Unresponsive,
@@ -88,6 +107,12 @@ impl Agent {
     /// [`AgentError`].
     pub fn read(&self, read: &Read, until: Until<'_>) -> Result<(Entry, Vec<u8>), AgentError> {
         part_of_file(self.ask(&Request::Read(read.clone()), until)?, read)
+    }
+
+    /// Looks at single files beneath a directory; nothing is asked yet.
+    #[must_use]
+    pub fn looks<'a>(&self, beneath: &str, until: Until<'a>) -> Looks<'a> {
+        Looks::new(self.run_dir.clone(), beneath.as_bytes().to_vec().into(), until)
     }
 
     /// Begins to change files. Nothing is changed before [`Editing::commit`].

@@ -171,16 +171,14 @@ fn files_beyond_what_was_asked_for_are_refused() {
     judge.admit(&directory("")).unwrap();
     judge.admit(&directory("a")).unwrap();
     judge.admit(&directory("a/b")).unwrap_err();
-    let below = |path: &str| {
+    let below = |path: &str| -> Result<(), AgentError> {
         let mut judge = Judge::new(Scope::Layer { below: b"work/space".to_vec() });
         judge.admit(&directory("")).unwrap();
         judge.admit(&directory("work"))?;
         judge.admit(&directory(path))
     };
-    assert_eq!(
-        (below("work/space"), below("work/spaces").is_err(), below("work/a").is_err()),
-        (Ok(()), true, true)
-    );
+    let refused = ["work/space", "work/spaces", "work/a"].map(|path| below(path).is_err());
+    assert_eq!(refused, [false, true, true]);
     let ends = [
         Reply::Entry(directory("")),
         Reply::Walked,
@@ -202,7 +200,26 @@ fn more_entries_than_the_limit_are_refused() {
     for number in 1..super::ENTRIES_MAX {
         judge.admit(&file(&format!("{number:08}"), 0)).unwrap();
     }
-    assert_eq!(judge.admit(&file("a", 0)), Err("more files than there can be"));
+    let error = judge.admit(&file("a", 0)).unwrap_err().to_string();
+    assert!(error.contains("over 2000000 files"), "{error}");
+}
+
+#[test]
+fn more_words_than_the_limit_are_refused() {
+    let mut judge = Judge::new(Scope::Layer { below: Vec::new() });
+    judge.admit(&directory("")).unwrap();
+    let value = (ByteBuf::from("user.x"), ByteBuf::from(vec![0; 64 << 10]));
+    let mut admitted = 0_u64;
+    let error = loop {
+        let mut entry = file(&format!("{admitted:012}"), 0);
+        entry.xattrs = vec![value.clone()];
+        match judge.admit(&entry) {
+            Ok(()) => admitted += 64 << 10,
+            Err(error) => break error,
+        }
+        assert!(admitted <= super::claims::TOLD_MAX, "it takes any number");
+    };
+    assert!(error.to_string().contains("256 MiB"), "{error}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What differs, as results carry it.
 
+use super::compare::Pair;
 use super::view::{Content, Kind, Node};
 use crate::patch::{Lines, StatLine, Written, display_path, write_stat};
 use pyro_protocol::EntryKind;
@@ -21,6 +22,12 @@ pub struct Change {
     pub path: Vec<u8>,
     /// How.
     pub status: Status,
+    /// Where it was, if it has moved: the deleted file of the same content.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_moved")]
+    pub renamed_from: Option<Vec<u8>>,
+    /// Where it is now, if it has moved: the added file of the same content.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_moved")]
+    pub renamed_to: Option<Vec<u8>>,
     /// Before; none if it is new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old: Option<Side>,
@@ -146,6 +153,10 @@ pub(crate) fn serialize_path<S: Serializer>(path: &[u8], serializer: S) -> Resul
     serializer.serialize_str(&display_path(path))
 }
 
+fn serialize_moved<S: Serializer>(path: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_some(&path.as_deref().map(display_path))
+}
+
 pub(crate) fn serialize_mode<S: Serializer>(mode: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&format!("{mode:04o}"))
 }
@@ -164,6 +175,13 @@ impl Side {
         };
         let xattrs = node.xattrs.iter().map(|(name, _)| display_path(name)).collect();
         Self { kind, mode: node.mode, uid: node.uid, gid: node.gid, xattrs }
+    }
+
+    /// Notes the digest of a file's content.
+    pub(super) fn set_digest(&mut self, digest: &str) {
+        if let FileKind::File { sha256, .. } = &mut self.kind {
+            *sha256 = Some(digest.into());
+        }
     }
 
     fn size(&self) -> u64 {
@@ -194,6 +212,21 @@ impl FileKind {
 }
 
 impl Change {
+    /// Of `pair`, before anything is known of content.
+    pub(super) fn new(pair: &Pair<'_>, status: Status) -> Self {
+        Self {
+            path: pair.path.clone(),
+            status,
+            renamed_from: None,
+            renamed_to: None,
+            old: pair.old.as_ref().map(Side::of),
+            new: pair.new.as_ref().map(Side::of),
+            lines: None,
+            binary: false,
+            in_patch: false,
+        }
+    }
+
     /// Notes what the patch has of it.
     pub(super) fn written(&mut self, written: Written) {
         match written {
@@ -216,6 +249,12 @@ impl Diff {
         self.changes.iter().filter(|change| change.binary && !change.in_patch)
     }
 
+    /// How many files have changed; one that has moved is one.
+    #[must_use]
+    pub fn file_count(&self) -> usize {
+        self.changes.iter().filter(|change| change.renamed_to.is_none()).count()
+    }
+
     /// Lines that were added and removed in all files.
     #[must_use]
     pub fn lines(&self) -> Lines {
@@ -229,10 +268,16 @@ impl Diff {
     pub fn write_stat(&self, out: impl Write) -> io::Result<()> {
         let size = |side: &Option<Side>| side.as_ref().map_or(0, Side::size);
         let known = self.changes.iter().filter(|change| change.in_patch || change.binary);
+        // What has moved is one line, where it is now.
+        let known = known.filter(|change| change.renamed_to.is_none());
         let lines: Vec<StatLine<'_>> = known
             .map(|change| StatLine {
                 path: &change.path,
-                change: change.lines.ok_or_else(|| (size(&change.old), size(&change.new))),
+                from: change.renamed_from.as_deref(),
+                change: change.lines.ok_or_else(|| match change.renamed_from {
+                    Some(_) => (0, 0),
+                    None => (size(&change.old), size(&change.new)),
+                }),
             })
             .collect();
         write_stat(&lines, out)

@@ -4,8 +4,9 @@ use super::DiffError;
 use super::change::{Change, Diff, FileKind, Side, Status};
 use super::compare::Pair;
 use super::lower::{Extent, LowerReader};
+use super::renames::{self, Renames};
 use super::view::{Content, Kind, Node, View};
-use crate::patch::{BINARY_MAX, Binaries, Blob, Mode, write_file};
+use crate::patch::{BINARY_MAX, Binaries, Blob, Lines, Mode, write_file, write_rename};
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};
 
@@ -27,7 +28,7 @@ pub trait Contents {
 pub type Sink<'s> = Option<&'s mut dyn Write>;
 
 /// Files that are asked for at once: enough that a slow connection is always busy.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 
 /// Bytes compared at once.
 const CHUNK: usize = 128 << 10;
@@ -40,24 +41,22 @@ pub(super) fn settle<'v>(
     contents: &mut dyn Contents,
     sink: Sink<'_>,
 ) -> Result<Diff, DiffError> {
-    let wanted: Vec<usize> = (0..pairs.len()).filter(|at| needs_upper(&pairs[*at])).collect();
-    let mut judge = Judge { old, new, sink, text: Vec::new(), diff: Diff::default() };
+    let renames = renames::find((old, new), below, &pairs, contents)?;
+    let wanted = |at: &usize| needs_upper(&pairs[*at]) && renames.from(*at).is_none();
+    let wanted: Vec<usize> = (0..pairs.len()).filter(wanted).collect();
+    let mut judge = Judge { old, new, pairs: &pairs, renames, sink, text: Vec::new(), diff: Diff::default() };
     let mut done = 0;
     for batch in wanted.chunks(BATCH) {
-        let beneath = |at: &usize| {
-            let path = &pairs[*at].path[..];
-            if below.is_empty() { path.to_vec() } else { [below, b"/", path].concat() }
-        };
-        let paths: Vec<Vec<u8>> = batch.iter().map(beneath).collect();
+        let paths: Vec<Vec<u8>> = batch.iter().map(|at| path_of(below, &pairs[*at])).collect();
         let mut failed = None;
         let fetched = contents.fetch(&paths, &mut |number, reader| {
             let at = batch.get(number).copied().filter(|at| *at >= done);
             let at =
                 at.ok_or_else(|| io::Error::other("files come in another order than they were asked for"))?;
             // Those between need no content of the writable layer, or have lost it.
-            let between = pairs[done..at].iter().try_for_each(|pair| judge.pair(pair, None));
+            let between = (done..at).try_for_each(|at| judge.judge(at, None));
             done = at + 1;
-            between.and_then(|()| judge.pair(&pairs[at], Some(reader))).map_err(|error| {
+            between.and_then(|()| judge.judge(at, Some(reader))).map_err(|error| {
                 failed = Some(error);
                 io::ErrorKind::Other.into()
             })
@@ -67,18 +66,24 @@ pub(super) fn settle<'v>(
             None => fetched.map_err(DiffError::Contents)?,
         }
     }
-    pairs[done..].iter().try_for_each(|pair| judge.pair(pair, None))?;
+    (done..pairs.len()).try_for_each(|at| judge.judge(at, None))?;
     Ok(judge.diff)
 }
 
-fn content_of(node: Option<&Node<'_>>) -> Option<Content> {
+/// Where a pair is, relative to the root.
+pub(super) fn path_of(below: &[u8], pair: &Pair<'_>) -> Vec<u8> {
+    let path = &pair.path[..];
+    if below.is_empty() { path.to_vec() } else { [below, b"/", path].concat() }
+}
+
+pub(super) fn content_of(node: Option<&Node<'_>>) -> Option<Content> {
     match node?.kind {
         Kind::File(content) => Some(content),
         _ => None,
     }
 }
 
-fn size_of(content: Content) -> u64 {
+pub(super) fn size_of(content: Content) -> u64 {
     match content {
         Content::Upper { size } | Content::Lower { extent: Extent { size, .. }, .. } => size,
     }
@@ -89,7 +94,8 @@ fn size_of(content: Content) -> u64 {
 fn needs_upper(pair: &Pair<'_>) -> bool {
     let Some(new @ Content::Upper { size }) = content_of(pair.new.as_ref()) else { return false };
     let same_size = || content_of(pair.old.as_ref()).is_some_and(|old| size_of(old) == size_of(new));
-    size <= BINARY_MAX || same_size()
+    // Of an empty file there is nothing to ask for.
+    size > 0 && (size <= BINARY_MAX || same_size())
 }
 
 /// The content of one side, as far as it is at hand.
@@ -111,15 +117,47 @@ impl Loaded {
     }
 }
 
-struct Judge<'v, 's> {
+struct Judge<'p, 'v, 's> {
     old: &'v View,
     new: &'v View,
+    pairs: &'p [Pair<'v>],
+    renames: Renames,
     sink: Sink<'s>,
     text: Vec<u8>,
     diff: Diff,
 }
 
-impl Judge<'_, '_> {
+impl Judge<'_, '_, '_> {
+    fn judge(&mut self, at: usize, reader: Option<&mut dyn Read>) -> Result<(), DiffError> {
+        let pair = &self.pairs[at];
+        let (from, to) = (self.renames.from(at), self.renames.to(at));
+        let Some(moved) = from.or(to) else { return self.pair(pair, reader) };
+        let other = &self.pairs[moved.other];
+        let mut change = Change {
+            renamed_from: from.map(|_| other.path.clone()),
+            renamed_to: to.map(|_| other.path.clone()),
+            lines: (!moved.binary).then(Lines::default),
+            binary: moved.binary,
+            in_patch: true,
+            ..Change::new(pair, if from.is_some() { Status::Added } else { Status::Deleted })
+        };
+        if moved.binary {
+            let sha256 = hex::encode(moved.sha256);
+            change.old.iter_mut().chain(&mut change.new).for_each(|side| side.set_digest(&sha256));
+        }
+        if from.is_some() {
+            let mode = |node: &Option<Node<'_>>| Mode::of_file(node.as_ref().map_or(0, |node| node.mode));
+            self.text.clear();
+            let modes = (mode(&other.old), mode(&pair.new));
+            write_rename((&other.path, &pair.path), modes, &mut self.text);
+            if let Some(out) = &mut self.sink {
+                out.write_all(&self.text).map_err(DiffError::Output)?;
+            }
+        }
+        self.diff.changes.push(change);
+        Ok(())
+    }
+
     fn pair(&mut self, pair: &Pair<'_>, reader: Option<&mut dyn Read>) -> Result<(), DiffError> {
         let old = pair.old.as_ref();
         let mut new = pair.new.as_ref();
@@ -137,15 +175,7 @@ impl Judge<'_, '_> {
                 && before.bytes() == after.bytes()
                 && target(old) == target(new);
         let Some(status) = status(old, new, same) else { return Ok(()) };
-        let mut change = Change {
-            path: pair.path.clone(),
-            status,
-            old: old.map(Side::of),
-            new: new.map(Side::of),
-            lines: None,
-            binary: false,
-            in_patch: false,
-        };
+        let mut change = Change { new: new.map(Side::of), ..Change::new(pair, status) };
         if let (Some(Side { kind: FileKind::File { size, .. }, .. }), Loaded::Bytes(bytes)) =
             (&mut change.new, &after)
         {
@@ -161,10 +191,8 @@ impl Judge<'_, '_> {
         }
         if change.binary {
             for (side, loaded) in [(&mut change.old, &before), (&mut change.new, &after)] {
-                if let (Some(Side { kind: FileKind::File { sha256, .. }, .. }), Loaded::Bytes(bytes)) =
-                    (side, loaded)
-                {
-                    *sha256 = Some(hex::encode(Sha256::digest(bytes)));
+                if let (Some(side), Loaded::Bytes(bytes)) = (side, loaded) {
+                    side.set_digest(&hex::encode(Sha256::digest(bytes)));
                 }
             }
         }

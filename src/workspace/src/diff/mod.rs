@@ -20,6 +20,7 @@ mod change;
 mod compare;
 mod contents;
 mod lower;
+mod renames;
 mod touched;
 mod upper;
 mod view;
@@ -32,6 +33,7 @@ pub use touched::Touched;
 pub use upper::Upper;
 pub use view::View;
 
+use crate::agent::brief;
 use std::io;
 
 /// Deepest directory that is compared; a bound on the stack. Layers themselves may be 256 deep.
@@ -58,7 +60,7 @@ pub enum DiffError {
         problem: &'static str,
     },
     /// Directories within directories without end.
-    #[error("{0}: there are more than {DEPTH_MAX} directories one in the other")]
+    #[error("{}: there are more than {DEPTH_MAX} directories one in the other", brief(.0))]
     Deep(String),
     /// The patch cannot be written.
     #[error("the patch cannot be written: {0}")]

@@ -7,6 +7,9 @@ use pyro_protocol::{Depth, Entry, EntryKind, Read as Part, Walk};
 use serde::Serialize;
 use std::io::{self, Read};
 
+/// Most bytes of paths in a listing: a guest must not choose how much memory it takes.
+const PATHS_MAX: usize = 64 << 20;
+
 /// What a directory holds, or the one file that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listing {
@@ -69,12 +72,13 @@ pub fn list(live: &Live<'_>, place: &Place, depth: Depth, max: usize) -> Result<
     let (beneath, path) = (WORKSPACE.as_bytes().to_vec().into(), place.as_bytes().to_vec().into());
     let walk = Walk { beneath, path, depth, content: false };
     let mut files = live.agent.walk(&walk, live.until)?;
-    let mut entries = Vec::new();
+    let (mut entries, mut bytes) = (Vec::new(), 0);
     while let Some(entry) = files.next_entry()? {
         if entry.path.is_empty() && matches!(entry.kind, EntryKind::Directory { .. }) {
             continue;
         }
-        if entries.len() == max {
+        bytes += place.as_bytes().len() + entry.path.len();
+        if entries.len() == max || bytes > PATHS_MAX {
             return Ok(Listing { entries, truncated: true });
         }
         entries.push(FileEntry::of(place.join(&entry.path), &entry));

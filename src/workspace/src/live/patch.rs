@@ -1,17 +1,16 @@
 //! Changing files by a patch.
 
 use super::{AccessError, Live, WORKSPACE};
-use crate::agent::AgentError;
+use crate::agent::{AgentError, Look, Looks};
 use crate::diff::Status;
 use crate::patch::{
     Action, BINARY_MAX, Body, FilePatch, LineKind, Lines, Misfit, Original, ParseError, Patch, RESULT_MAX,
     display_path,
 };
-use pyro_protocol::{Depth, Edit, EntryKind, FailureKind, Walk};
+use pyro_protocol::{Edit, EntryKind};
 use serde::Serialize;
 use serde_bytes::ByteBuf;
 use std::collections::HashMap;
-use std::io::Read;
 
 /// Why a patch was not applied. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +71,13 @@ pub fn patch(live: &Live<'_>, text: &[u8], carry: Carry) -> Result<Patched, Patc
     let patch = Patch::parse(text)?;
     let mut originals = HashMap::new();
     let mut left = RESULT_MAX;
+    let mut looks = live.agent.looks(WORKSPACE, live.until);
     for path in patch.paths() {
-        if let Some(original) = original(live, path, &mut left)? {
+        if let Some(original) = original(&mut looks, path, &mut left)? {
             originals.insert(path, original);
         }
     }
+    drop(looks);
     let edits = patch.apply(|path| originals.get(path).cloned())?;
     drop(originals);
     if carry == Carry::Out {
@@ -106,27 +107,15 @@ pub enum Carry {
 }
 
 /// What is at `path` in the workspace; at most `left` bytes of content.
-fn original(live: &Live<'_>, path: &[u8], left: &mut u64) -> Result<Option<Original>, PatchError> {
-    let beneath = WORKSPACE.as_bytes().to_vec().into();
-    let walk = Walk { beneath, path: path.to_vec().into(), depth: Depth::Start, content: true };
-    let mut files = live.agent.walk(&walk, live.until)?;
-    let entry = match files.next_entry() {
-        Ok(entry) => entry,
-        Err(AgentError::Failed(failure)) if failure.kind == FailureKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
+fn original(looks: &mut Looks<'_>, path: &[u8], left: &mut u64) -> Result<Option<Original>, PatchError> {
+    let (entry, content) = match looks.at(path, BINARY_MAX)? {
+        Look::Missing => return Ok(None),
+        Look::Long => return Err(PatchError::Long { path: display_path(path) }),
+        Look::There(entry, content) => (entry, content),
     };
-    let Some(entry) = entry else { return Ok(None) };
     Ok(Some(match entry.kind {
-        EntryKind::File { size } if size > BINARY_MAX => {
-            return Err(PatchError::Long { path: display_path(path) });
-        }
-        EntryKind::File { size } => {
-            *left = left.checked_sub(size).ok_or(PatchError::TooMuch)?;
-            let mut content = Vec::new();
-            files.content().read_to_end(&mut content).map_err(|error| match AgentError::inside(error) {
-                Ok(error) => error,
-                Err(error) => AgentError::Source(error),
-            })?;
+        EntryKind::File { .. } => {
+            *left = left.checked_sub(content.len() as u64).ok_or(PatchError::TooMuch)?;
             Original::File { content, mode: entry.mode }
         }
         EntryKind::Symlink(target) => Original::Symlink(target.into_vec()),

@@ -12,14 +12,16 @@ mod tests;
 
 use super::name::{check, display, is_repository};
 use super::{Action, BINARY_MAX, FileEdit, Original};
+use crate::aside::{Aside, Purpose, is_on_the_way};
+use crate::failpoint;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, fchmod, flock, fstat,
-    mkdirat, openat, openat2, readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fchmod, fstat, mkdirat, openat, openat2,
+    readlinkat, renameat, renameat_with, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 /// Why a directory of the host could not be read or changed. Nothing of it was changed.
@@ -74,9 +76,6 @@ pub enum HostError {
 pub struct HostTree {
     root: OwnedFd,
 }
-
-/// Begins the names of places for what comes and what goes.
-const STAGE: &str = ".pyro-apply-";
 
 const RESOLVE: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
@@ -160,17 +159,23 @@ impl HostTree {
     pub fn apply(&self, edits: &[FileEdit]) -> Result<(), HostError> {
         edits.iter().try_for_each(|edit| guard(&edit.path))?;
         let stage = Stage::new(self)?;
+        failpoint::pass("apply.staged");
         for (number, edit) in edits.iter().enumerate() {
             stage.prepare(number, edit)?;
         }
-        recovery::plan(self, &stage.directory, edits).map_err(at("plan", b"the changes"))?;
+        failpoint::pass("apply.prepared");
+        recovery::plan(self, stage.aside.as_fd(), edits).map_err(at("plan", b"the changes"))?;
+        failpoint::pass("apply.planned");
         let mut done = Vec::new();
         for (number, edit) in edits.iter().enumerate() {
             if let Err(first) = stage.commit(number, edit, &mut done) {
                 return Err(stage.undo(done, first));
             }
+            failpoint::pass("apply.begun");
         }
-        recovery::forget(&stage.directory).map_err(at("finish", b"the changes"))?;
+        failpoint::pass("apply.carried");
+        recovery::forget(stage.aside.as_fd()).map_err(at("finish", b"the changes"))?;
+        failpoint::pass("apply.forgotten");
         let emptied = edits.iter().filter(|edit| edit.action == Action::Remove);
         emptied.for_each(|edit| self.prune(split(&edit.path).0));
         Ok(())
@@ -203,6 +208,10 @@ fn guard(path: &[u8]) -> Result<(), HostError> {
     if is_repository(path) {
         return Err(refused("leads into the repository (`.git`)".into()));
     }
+    // What is in one of these may be taken for what a killed apply has left.
+    if is_on_the_way(path) {
+        return Err(refused("has a name that pyro's own directories have while it works".into()));
+    }
     Ok(())
 }
 
@@ -221,29 +230,13 @@ enum Step<'e> {
 /// A directory beside the files, for what comes and what goes.
 struct Stage<'t> {
     tree: &'t HostTree,
-    name: String,
-    directory: OwnedFd,
-    /// Whether it must stay, since it holds what could not be moved back.
-    keep: std::cell::Cell<bool>,
+    aside: Aside,
 }
 
 impl<'t> Stage<'t> {
     fn new(tree: &'t HostTree) -> Result<Self, HostError> {
-        loop {
-            let mut random = [0_u8; 8];
-            rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-                .map_err(at("make", b"a directory for new files"))?;
-            let name = format!("{STAGE}{}", hex::encode(random));
-            mkdirat(&tree.root, &*name, Mode::RWXU).map_err(at("make", name.as_bytes()))?;
-            match open_stage(&tree.root, name.as_bytes()).and_then(|it| Ok((lock(&it)?, it))) {
-                Ok((true, directory)) => {
-                    return Ok(Self { tree, name, directory, keep: std::cell::Cell::new(false) });
-                }
-                // Before it was locked, another process took it for one that nobody needs.
-                Ok((false, _)) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(at("open", name.as_bytes())(error)),
-            }
-        }
+        let aside = Aside::make(tree.root.as_fd(), Purpose::Apply);
+        Ok(Self { tree, aside: aside.map_err(at("make", b"a directory for new files"))? })
     }
 
     /// Writes what comes.
@@ -253,7 +246,7 @@ impl<'t> Stage<'t> {
             Action::Write { content, mode } => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 // Without permissions of its own it gets those that the user's mask leaves.
-                let file = openat(&self.directory, &*name, flags, Mode::from_raw_mode(0o666));
+                let file = openat(&self.aside, &*name, flags, Mode::from_raw_mode(0o666));
                 let mut file = File::from(file.map_err(at("write", &edit.path))?);
                 file.write_all(content).map_err(|error| failed("write", &edit.path, error))?;
                 if let Some(mode) = mode {
@@ -263,7 +256,7 @@ impl<'t> Stage<'t> {
                 Ok(())
             }
             Action::Symlink(target) => {
-                symlinkat(&target[..], &self.directory, &*name).map_err(at("write", &edit.path))
+                symlinkat(&target[..], &self.aside, &*name).map_err(at("write", &edit.path))
             }
             Action::Remove | Action::RemoveDirectory => Ok(()),
         }
@@ -296,7 +289,7 @@ impl<'t> Stage<'t> {
                     Err(error) => return Err(at("write", path)(error)),
                 }
                 let new = format!("new-{number}");
-                renameat_with(&self.directory, &*new, &parent, name, RenameFlags::NOREPLACE)
+                renameat_with(&self.aside, &*new, &parent, name, RenameFlags::NOREPLACE)
                     .map_err(at("write", path))?;
                 done.push(Step::Placed(path));
                 Ok(())
@@ -312,7 +305,7 @@ impl<'t> Stage<'t> {
             return Err(at("replace", path)(Errno::ISDIR));
         }
         let old = format!("old-{number}");
-        renameat(&parent, name, &self.directory, &*old).map_err(at("remove", path))?;
+        renameat(&parent, name, &self.aside, &*old).map_err(at("remove", path))?;
         done.push(Step::Away(path, old));
         Ok(())
     }
@@ -339,13 +332,9 @@ impl<'t> Stage<'t> {
         let back = |step: &Step<'_>| -> Result<(), Errno> {
             let parent = |path| self.tree.directory(split(path).0);
             match step {
-                Step::Away(path, old) => renameat_with(
-                    &self.directory,
-                    &**old,
-                    parent(path)?,
-                    split(path).1,
-                    RenameFlags::NOREPLACE,
-                ),
+                Step::Away(path, old) => {
+                    renameat_with(&self.aside, &**old, parent(path)?, split(path).1, RenameFlags::NOREPLACE)
+                }
                 Step::Placed(path) => unlinkat(parent(path)?, split(path).1, AtFlags::empty()),
                 Step::Made(path) => unlinkat(parent(path)?, split(path).1, AtFlags::REMOVEDIR),
                 Step::RemovedDirectory(path, mode) => mkdirat(parent(path)?, split(path).1, *mode),
@@ -355,43 +344,16 @@ impl<'t> Stage<'t> {
         if undone == 0 {
             return first;
         }
-        self.keep.set(true);
-        HostError::Torn { first: Box::new(first), left: self.name.clone() }
+        self.aside.keep();
+        HostError::Torn { first: Box::new(first), left: self.aside.name().to_owned() }
     }
 }
 
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
-        if self.keep.get() {
-            return;
+        // The plan first: without it there is nothing to undo.
+        if !self.aside.is_kept() {
+            let _ = recovery::forget(self.aside.as_fd());
         }
-        clear(&self.tree.root, &self.directory, self.name.as_bytes());
     }
-}
-
-/// Opens the stage of this name.
-fn open_stage(root: &OwnedFd, name: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    openat(root, name, flags, Mode::empty())
-}
-
-/// Locks a stage; false if another process has it, or has removed it.
-fn lock(stage: &OwnedFd) -> Result<bool, Errno> {
-    match flock(stage, FlockOperation::NonBlockingLockExclusive) {
-        // A removed directory has no links left.
-        Ok(()) => Ok(fstat(stage)?.st_nlink > 0),
-        Err(Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Removes a stage with what is in it, the plan first.
-fn clear(root: &OwnedFd, stage: &OwnedFd, name: &[u8]) {
-    let _ = recovery::forget(stage);
-    let Ok(names) = rustix::fs::Dir::read_from(stage) else { return };
-    for entry in names.flatten() {
-        // What cannot be removed is left in the directory, which then stays too.
-        let _ = unlinkat(stage, entry.file_name(), AtFlags::empty());
-    }
-    let _ = unlinkat(root, name, AtFlags::REMOVEDIR);
 }

@@ -30,7 +30,8 @@ pub use name::{PathError, check as check_path, display as display_path, is_repos
 pub use parse::{ParseError, ParseProblem};
 pub use stat::{StatLine, write_stat};
 pub use unified::Lines;
-pub use write::{Binaries, Blob, Mode, Written, write_file};
+pub(crate) use write::is_binary;
+pub use write::{Binaries, Blob, Mode, Written, write_file, write_rename};
 
 /// Longest patch that is read. Every file of it is held in memory with its result.
 pub const PATCH_MAX: usize = 256 << 20;

@@ -12,6 +12,8 @@ const WIDTH: usize = 80;
 pub struct StatLine<'a> {
     /// The file.
     pub path: &'a [u8],
+    /// Where it was, if it has moved.
+    pub from: Option<&'a [u8]>,
     /// Its lines, or its sizes before and after if it is binary; zeros if its content is the same.
     pub change: Result<Lines, (u64, u64)>,
 }
@@ -24,8 +26,12 @@ pub fn write_stat(files: &[StatLine<'_>], mut out: impl Write) -> io::Result<()>
     if files.is_empty() {
         return Ok(());
     }
+    let name = |file: &StatLine<'_>| match file.from {
+        Some(from) => moved(from, file.path),
+        None => quoted(file.path, b""),
+    };
     let names: Vec<String> =
-        files.iter().map(|file| String::from_utf8_lossy(&quoted(file.path, b"")).into_owned()).collect();
+        files.iter().map(|file| String::from_utf8_lossy(&name(file)).into_owned()).collect();
     let total = |lines: &Lines| lines.added + lines.removed;
     let lines = || files.iter().filter_map(|file| file.change.as_ref().ok());
     let most = lines().map(total).max().unwrap_or(0);
@@ -70,6 +76,27 @@ pub fn write_stat(files: &[StatLine<'_>], mut out: impl Write) -> io::Result<()>
         write!(out, ", {} deletion{}(-)", sum.removed, plural(sum.removed))?;
     }
     writeln!(out)
+}
+
+/// Both names of a file that has moved; directories that they share are said once.
+fn moved(from: &[u8], to: &[u8]) -> Vec<u8> {
+    let (old, new) = (quoted(from, b""), quoted(to, b""));
+    if old != from || new != to {
+        return [&old[..], b" => ", &new].concat();
+    }
+    let same = from.iter().zip(to).take_while(|(a, b)| a == b).count();
+    let prefix = from[..same].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    // The slash that ends the one may begin the other.
+    let start = prefix.saturating_sub(1);
+    let ends = from[start..].iter().rev().zip(to[start..].iter().rev());
+    let ends = ends.take_while(|(a, b)| a == b).enumerate();
+    let suffix = ends.filter(|(_, (byte, _))| **byte == b'/').last().map_or(0, |(at, _)| at + 1);
+    let middle = |path: &[u8]| path[prefix..path.len().saturating_sub(suffix).max(prefix)].to_vec();
+    let between = [&middle(from)[..], b" => ", &middle(to)].concat();
+    if prefix + suffix == 0 {
+        return between;
+    }
+    [&from[..prefix], b"{", &between, b"}", &from[from.len() - suffix..]].concat()
 }
 
 fn binary_text((old, new): (u64, u64)) -> String {

@@ -54,7 +54,7 @@ pub enum Written {
 }
 
 /// Whether a content is treated as bytes rather than as lines.
-fn is_binary(content: &[u8]) -> bool {
+pub(crate) fn is_binary(content: &[u8]) -> bool {
     content[..content.len().min(BINARY_PROBE)].contains(&0)
         || content.len() as u64 > TEXT_MAX
         || content.iter().filter(|byte| **byte == b'\n').count() > LINES_MAX
@@ -133,6 +133,22 @@ pub fn write_file(
     line(&[b"--- ", side(old, &before), tab(old, &before)]);
     line(&[b"+++ ", side(new, &after), tab(new, &after)]);
     Written::Text(unified::write_hunks(from, to, out))
+}
+
+/// Appends that a file has moved, and is the same but perhaps for its mode.
+pub fn write_rename((from, to): (&[u8], &[u8]), (old, new): (Mode, Mode), out: &mut Vec<u8>) {
+    let mut line = |parts: &[&[u8]]| {
+        parts.iter().for_each(|part| out.extend_from_slice(part));
+        out.push(b'\n');
+    };
+    line(&[b"diff --git ", &quoted(from, b"a/"), b" ", &quoted(to, b"b/")]);
+    if old != new {
+        line(&[b"old mode ", old.as_str().as_bytes()]);
+        line(&[b"new mode ", new.as_str().as_bytes()]);
+    }
+    line(&[b"similarity index 100%"]);
+    line(&[b"rename from ", &quoted(from, b"")]);
+    line(&[b"rename to ", &quoted(to, b"")]);
 }
 
 fn content(side: Option<Blob<'_>>) -> Option<&[u8]> {

@@ -189,3 +189,62 @@ fn layers_that_only_one_side_has_are_compared_too() {
          diff --git a/y b/y\ndeleted file mode 100644\n--- a/y\n+++ /dev/null\n@@ -1 +0,0 @@\n-1\n"
     );
 }
+
+#[test]
+fn what_has_moved_is_told_once() {
+    let old = tree(&[
+        ("dir/a", file("same\n")),
+        ("dir/b", file("same\n")),
+        ("binary", file(b"\0\x01".to_vec())),
+        ("empty", file("")),
+        ("edited", file("one\n")),
+        ("to be a link", file("x\n")),
+    ]);
+    let new = tree(&[
+        ("new/b", file("same\n")),
+        ("other", file("same\n")),
+        ("binary.moved", file(b"\0\x01".to_vec())),
+        ("nothing", file("")),
+        ("changed", file("two\n")),
+    ]);
+    let gone = |path: &str| entry(format!("workspace/{path}").as_bytes(), EntryKind::Whiteout, 0);
+    let mut other = regular("workspace/other", 5);
+    other.mode = 0o755;
+    let entries = vec![
+        directory("workspace"),
+        gone("binary"),
+        regular("workspace/binary.moved", 2),
+        regular("workspace/changed", 4),
+        gone("dir"),
+        gone("edited"),
+        gone("empty"),
+        directory("workspace/new"),
+        regular("workspace/new/b", 5),
+        regular("workspace/nothing", 0),
+        other,
+        gone("to be a link"),
+    ];
+    let (found, patch) = diff(&old, entries, &mut Guest(&new)).unwrap();
+    let moves: Vec<&str> = patch.lines().filter(|line| line.contains("rename")).collect();
+    let expected = [
+        "rename from binary",
+        "rename to binary.moved",
+        "rename from dir/b",
+        "rename to new/b",
+        "rename from dir/a",
+        "rename to other",
+    ];
+    assert_eq!(moves, expected);
+    assert!(patch.contains("old mode 100644\nnew mode 100755\nsimilarity index 100%\nrename from dir/a\n"));
+    let moved = |change: &str| json(&found).into_iter().find(|json| json.contains(change)).unwrap();
+    assert!(moved(r#""path":"new/b""#).contains(r#""renamed_from":"dir/b","status":"added""#));
+    assert!(moved(r#""path":"dir/b""#).contains(r#""renamed_to":"new/b","status":"deleted""#));
+    let digest = r#""sha256":"b413f47d13ee2fe6c845b2ee141af81de858df4ec549a58b7970bb96645bc8d2""#;
+    assert!(moved(r#""path":"binary.moved""#).contains(digest));
+    assert_eq!((found.changes.len(), found.file_count()), (11, 8));
+    assert_eq!(found.lines().added + found.lines().removed, 3);
+    let mut table = Vec::new();
+    found.write_stat(&mut table).unwrap();
+    let table = String::from_utf8(table).unwrap();
+    assert!(table.contains(" {dir => new}/b ") && table.contains(" dir/a => other "), "{table}");
+}

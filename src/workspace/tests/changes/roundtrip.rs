@@ -38,13 +38,25 @@ fn stat(numbers: &[u8], old: &Tree, new: &Tree) -> String {
         let (old, new) = (content(old, path), content(new, path));
         if old == new { (0, 0) } else { (old.len() as u64, new.len() as u64) }
     };
-    let lines = numbers.split(|byte| *byte == 0).filter(|line| !line.is_empty()).map(|line| {
-        let mut fields = line.splitn(3, |byte| *byte == b'\t');
-        let mut number = || str::from_utf8(fields.next().unwrap()).unwrap().parse().ok();
-        let (added, removed) = (number(), number());
-        let path = fields.next().unwrap();
-        let lines = added.zip(removed).map(|(added, removed)| Lines { added, removed });
-        StatLine { path, change: lines.ok_or_else(|| sizes(path)) }
+    let mut records = numbers.split(|byte| *byte == 0).filter(|line| !line.is_empty());
+    let lines = std::iter::from_fn(|| {
+        records.next().map(|line| {
+            let mut fields = line.splitn(3, |byte| *byte == b'\t');
+            let mut number = || str::from_utf8(fields.next().unwrap()).unwrap().parse().ok();
+            let (added, removed) = (number(), number());
+            let mut path = fields.next().unwrap();
+            // Of what has moved, both names follow.
+            let from = path.is_empty().then(|| records.next().unwrap());
+            if from.is_some() {
+                path = records.next().unwrap();
+            }
+            let lines = added.zip(removed).map(|(added, removed)| Lines { added, removed });
+            StatLine {
+                path,
+                from,
+                change: lines.ok_or_else(|| if from.is_some() { (0, 0) } else { sizes(path) }),
+            }
+        })
     });
     let mut out = Vec::new();
     write_stat(&lines.collect::<Vec<_>>(), &mut out).unwrap();
@@ -95,8 +107,11 @@ proptest! {
         }
         write(&new, &root);
         must(&["add", "-Af"]);
-        let numbers = must(&["diff", "--cached", "--no-renames", "--numstat", "-z", "HEAD"]);
-        prop_assert_eq!(stat(&numbers, &old, &new), show(&must(&["diff", "--cached", "--no-renames", "--stat=80", "HEAD"])));
+        for moves in ["--no-renames", "-M100%"] {
+            let numbers = must(&["diff", "--cached", moves, "--numstat", "-z", "HEAD"]);
+            let table = must(&["diff", "--cached", moves, "--stat=80", "HEAD"]);
+            prop_assert_eq!(stat(&numbers, &old, &new), show(&table));
+        }
         let renames = ["--binary", "-M", "-C", "--find-copies-harder"];
         for options in [&["--binary"][..], &renames, &["--binary", "--no-prefix", "-U1"]] {
             let patch = must(&[&["diff", "--cached", "HEAD"][..], options].concat());

@@ -51,7 +51,7 @@ impl Statistics {
     /// Of what has changed.
     pub fn of(diff: &Diff) -> Self {
         let lines = diff.lines();
-        Self { files: diff.changes.len(), insertions: lines.added, deletions: lines.removed }
+        Self { files: diff.file_count(), insertions: lines.added, deletions: lines.removed }
     }
 }
 

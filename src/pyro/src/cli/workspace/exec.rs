@@ -7,7 +7,7 @@ use super::super::terminal::window;
 use super::Addressed;
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::{gone, lifecycle_error, not_run};
+use crate::explain::{STATE, full, gone, lifecycle_error, not_run};
 use pyro_workspace::{
     Cancel, Command, CommandError, Directory, Exec, Home, Record, SessionError, detach, image, running,
     variables,
@@ -125,6 +125,9 @@ fn wait(
     let armed = context.until_signal(&cancel)?;
     let command = Command::start(directory, record.generation, exec).map_err(|error| match error {
         CommandError::Session(error) => lost(directory, &error),
+        CommandError::Journal(_) if full(&error, STATE).is_some() => {
+            UserError::new("disk_full", error).exit(Exit::NotRun).hint(STATE)
+        }
         CommandError::Journal(_) => UserError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),
     })?;
     let sequence = command.sequence();

@@ -83,7 +83,7 @@ fn statistics(live: &Live<'_>, snapshot: Option<&Name>) -> Result<Answer, UserEr
     Ok(Answer::Record(json!({
         "workspace_id": live.directory().id(),
         "base": snapshot.map_or(BASELINE, Name::as_str),
-        "files": diff.changes.len(),
+        "files": diff.file_count(),
         "insertions": lines.added,
         "deletions": lines.removed,
         "changes": shown,
@@ -94,6 +94,9 @@ fn statistics(live: &Live<'_>, snapshot: Option<&Name>) -> Result<Answer, UserEr
 
 fn change(change: &Change) -> Value {
     let mut value = json!({ "path": display_path(&change.path), "status": change.status });
+    if let Some(from) = &change.renamed_from {
+        value["renamed_from"] = json!(display_path(from));
+    }
     if let Some(lines) = change.lines {
         value["insertions"] = json!(lines.added);
         value["deletions"] = json!(lines.removed);
@@ -124,7 +127,7 @@ impl Write for Page {
 
 impl Page {
     fn text(self, live: &Live<'_>, diff: &model::Diff, next: impl Fn(u64) -> String) -> String {
-        let (files, lines, length) = (diff.changes.len(), diff.lines(), self.length);
+        let (files, lines, length) = (diff.file_count(), diff.lines(), self.length);
         let (id, mode) = (live.directory().id(), execution_mode(live.record().execution_mode));
         let Shown { text, bytes, cursor } = self.window.show(Kind::File, &next);
         let mut answer = format!(

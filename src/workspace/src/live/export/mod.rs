@@ -16,6 +16,7 @@ use super::changes::{ChangesError, diff};
 use super::{AccessError, Live, Place, WORKSPACE};
 use crate::agent::{AgentError, Content, Files};
 use crate::exports;
+use crate::failpoint;
 use crate::patch::display_path;
 use crate::seed::Skipped;
 use archive::Archive;
@@ -29,6 +30,10 @@ use tree::Tree;
 
 /// How many files that were skipped are named; the rest is counted. A guest can have millions.
 const NAMED_MAX: usize = 1000;
+
+/// Most bytes that are exported: as many as a layer may have. A sparse file claims any length, and every
+/// zero of it comes through here.
+const EXPORT_MAX: u64 = 64 << 30;
 
 /// Bytes of a tar that are written at once.
 const BUFFER: usize = 256 << 10;
@@ -94,6 +99,12 @@ pub enum ExportError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// There is too much.
+    #[error("{place}: with it there are over {} GiB to export", EXPORT_MAX >> 30)]
+    TooMuch {
+        /// Where the limit is passed.
+        place: String,
     },
     /// What was asked for cannot be on the host.
     #[error("{place}: {why}")]
@@ -189,6 +200,7 @@ fn receive(
     let mut exported = Exported::default();
     while let Some(entry) = files.next_entry()? {
         each();
+        failpoint::pass("export.entry");
         let unfit = receiver.admits(&entry.path).and_then(|()| check(&entry));
         if let Err(why) = unfit {
             if entry.path.is_empty() {
@@ -199,6 +211,10 @@ fn receive(
         }
         match &entry.kind {
             EntryKind::File { size } => {
+                // Not left out: its content would come all the same.
+                if exported.bytes + size > EXPORT_MAX {
+                    return Err(ExportError::TooMuch { place: display_path(&entry.path) });
+                }
                 exported.bytes += receiver.file(&entry, *size, files.content())?;
                 exported.entries += 1;
             }

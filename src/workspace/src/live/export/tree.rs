@@ -1,8 +1,9 @@
 //! Files of the host.
 
-use super::stage::{CONTENT, DIRECTORY, Stage, new_file};
+use super::stage::{CONTENT, Stage, new_file};
 use super::{ExportError, Receiver};
 use crate::agent::Content;
+use crate::aside::DIRECTORY;
 use pyro_protocol::{Entry, path};
 use rustix::fs::{
     AtFlags, Mode, ResolveFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimens, mkdirat, openat,

@@ -4,17 +4,17 @@
 //! files in it look. With that and with what is still in the stage it can be told how far it came. The
 //! plan goes before everything else of the stage, so a stage without one has nothing to undo.
 
-use super::{HostError, HostTree, STAGE, clear, lock, open_stage, split};
+use super::{HostError, HostTree, guard, split};
+use crate::aside::{Aside, Purpose};
 use crate::patch::{Action, FileEdit};
 use rustix::fs::{
-    AtFlags, Dir, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat, unlinkat,
+    AtFlags, Mode, OFlags, RenameFlags, fstat, mkdirat, openat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
-use rustix::process::geteuid;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 /// The plan's name in the stage.
 const PLAN: &str = "plan";
@@ -34,7 +34,7 @@ fn looks(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Option<String>, Errno
 }
 
 /// Writes the plan of `edits`, for which everything new is in the stage.
-pub(super) fn plan(tree: &HostTree, stage: &OwnedFd, edits: &[FileEdit]) -> Result<(), Errno> {
+pub(super) fn plan(tree: &HostTree, stage: BorrowedFd<'_>, edits: &[FileEdit]) -> Result<(), Errno> {
     let mut text = Vec::new();
     let mut missing = BTreeSet::new();
     let mut line = |kind: u8, note: &str, path: &[u8]| {
@@ -48,7 +48,7 @@ pub(super) fn plan(tree: &HostTree, stage: &OwnedFd, edits: &[FileEdit]) -> Resu
         let path = &edit.path[..];
         match edit.action {
             Action::Write { .. } | Action::Symlink(_) => {
-                let new = looks(stage.as_fd(), format!("new-{number}").as_bytes())?;
+                let new = looks(stage, format!("new-{number}").as_bytes())?;
                 line(b'w', &new.unwrap_or_default(), path);
                 let above =
                     path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
@@ -70,7 +70,7 @@ pub(super) fn plan(tree: &HostTree, stage: &OwnedFd, edits: &[FileEdit]) -> Resu
 }
 
 /// From here on there is nothing to undo.
-pub(super) fn forget(stage: &OwnedFd) -> Result<(), Errno> {
+pub(super) fn forget(stage: BorrowedFd<'_>) -> Result<(), Errno> {
     unlinkat(stage, PLAN, AtFlags::empty())
 }
 
@@ -80,30 +80,17 @@ impl HostTree {
     /// # Errors
     /// [`HostError::Left`] when somebody has changed the same files since.
     pub fn recover(&self) -> Result<(), HostError> {
-        let names = Dir::read_from(&self.root).map_err(super::at("list", b"."))?;
-        for entry in names.flatten() {
-            let name = entry.file_name().to_bytes();
-            let is_stage = name
-                .strip_prefix(STAGE.as_bytes())
-                .is_some_and(|rest| rest.len() == 16 && rest.iter().all(u8::is_ascii_hexdigit));
-            if !is_stage {
-                continue;
-            }
-            let Ok(stage) = open_stage(&self.root, name) else { continue };
-            let mine = fstat(&stage).is_ok_and(|found| found.st_uid == geteuid().as_raw());
-            // One that is locked has a process that works on it.
-            if !mine || !lock(&stage).is_ok_and(|locked| locked) {
-                continue;
-            }
-            self.undo_plan(&stage)
-                .map_err(|why| HostError::Left { left: String::from_utf8_lossy(name).into_owned(), why })?;
-            clear(&self.root, &stage, name);
+        for left in Aside::left(self.root.as_fd(), Purpose::Apply).map_err(super::at("list", b"."))? {
+            self.undo_plan(left.as_fd()).map_err(|why| {
+                left.keep();
+                HostError::Left { left: left.name().to_owned(), why }
+            })?;
         }
         Ok(())
     }
 
     /// Takes back what the plan of a stage has begun.
-    fn undo_plan(&self, stage: &OwnedFd) -> Result<(), String> {
+    fn undo_plan(&self, stage: BorrowedFd<'_>) -> Result<(), String> {
         let mut text = Vec::new();
         match openat(stage, PLAN, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(()),
@@ -113,6 +100,8 @@ impl HostTree {
             }
         };
         let lines: Vec<(u8, &[u8], &[u8])> = text.split(|byte| *byte == 0).filter_map(parse).collect();
+        // Whoever wrote the plan: it moves nothing that no patch could.
+        lines.iter().try_for_each(|(.., path)| guard(path)).map_err(|error| error.to_string())?;
         let steps = lines.iter().filter(|(kind, ..)| *kind != b'm').enumerate().collect::<Vec<_>>();
         for (number, (kind, note, path)) in steps.into_iter().rev() {
             let why = |error: Errno| format!("{}: {error}", crate::patch::display_path(path));
@@ -132,7 +121,7 @@ impl HostTree {
     /// Puts what was at `path` back. `new` is what a file that came looks like.
     fn bring_back(
         &self,
-        stage: &OwnedFd,
+        stage: BorrowedFd<'_>,
         number: usize,
         path: &[u8],
         new: Option<&[u8]>,

@@ -4,6 +4,8 @@ use super::{HostTree, Stage, recovery};
 use crate::patch::{Action, FileEdit};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 fn edits() -> Vec<FileEdit> {
@@ -53,11 +55,11 @@ fn begin(tree: &HostTree, edits: &[FileEdit], steps: usize) {
     for (number, edit) in edits.iter().enumerate() {
         stage.prepare(number, edit).unwrap();
     }
-    recovery::plan(tree, &stage.directory, edits).unwrap();
+    recovery::plan(tree, stage.aside.as_fd(), edits).unwrap();
     for (number, edit) in edits.iter().enumerate().take(steps) {
         stage.commit(number, edit, &mut Vec::new()).unwrap();
     }
-    stage.keep.set(true);
+    stage.aside.keep();
 }
 
 #[test]
@@ -86,6 +88,31 @@ fn what_somebody_has_changed_since_is_kept() {
     assert!(error.contains(".pyro-apply-"), "{error}");
     assert_eq!(look(directory.path())["changed"], "somebody else's");
     assert!(look(directory.path()).values().any(|content| content == "old"));
+}
+
+/// A guest, or whoever made a repository, can have a directory of that name, with a plan in it.
+#[test]
+fn a_plan_of_a_stranger_plants_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let stage = root.join(".pyro-apply-0123456789abcdef");
+    fs::create_dir_all(root.join(".git/hooks")).unwrap();
+    fs::create_dir(&stage).unwrap();
+    fs::write(stage.join("plan"), "r .git/hooks/pre-commit\0").unwrap();
+    fs::write(stage.join("old-0"), "#!/bin/sh\n").unwrap();
+    let tree = HostTree::open(root).unwrap();
+    for mode in [0o755, 0o700] {
+        fs::set_permissions(&stage, fs::Permissions::from_mode(mode)).unwrap();
+        let recovered = tree.recover();
+        assert!(recovered.is_ok() == (mode == 0o755), "{recovered:?}");
+        assert_eq!(fs::read_dir(root.join(".git/hooks")).unwrap().count(), 0);
+        assert!(stage.join("old-0").exists());
+    }
+    // Nor can a patch bring one.
+    let path = b".pyro-apply-0123456789abcdef/plan".to_vec();
+    let edit = FileEdit { path, action: Action::Write { content: Vec::new(), mode: None } };
+    let error = tree.apply(&[edit]).unwrap_err().to_string();
+    assert!(error.contains("pyro's own"), "{error}");
 }
 
 #[test]
