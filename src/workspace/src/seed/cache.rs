@@ -157,7 +157,8 @@ impl<'a> Cache<'a> {
         fs::metadata(self.store.blob(&kept.layer.diff_id)).is_ok_and(|blob| blob.len() == kept.layer.size)
     }
 
-    /// Removes what a crash left, and what leads to layers that are gone. Only under the lock.
+    /// Removes what a crash left, and what leads to layers that are gone. Only under the lock; what git said is
+    /// kept without it, so a file may go while this looks.
     fn sweep(&self) -> io::Result<()> {
         let mut said = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -165,16 +166,26 @@ impl<'a> Cache<'a> {
             let path = entry.path();
             let name = path.file_name().unwrap_or_default().as_encoded_bytes();
             if name.starts_with(SCRATCH.as_bytes()) {
-                if entry.file_type()?.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }?;
+                let is_directory = entry.file_type()?.is_dir();
+                if_there(if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) })?;
             } else if name.ends_with(SAID.as_bytes()) {
-                said.push((entry.metadata()?.modified()?, path));
+                let modified = entry.metadata().and_then(|data| data.modified());
+                if_there(modified.map(|modified| said.push((modified, path))))?;
             } else if name.ends_with(b".json") && self.load(&path).is_none() {
                 fs::remove_file(&path)?;
             }
         }
         said.sort_unstable();
         let surplus = said.len().saturating_sub(SAID_MAX);
-        said[..surplus].iter().try_for_each(|(_, path)| fs::remove_file(path))
+        said[..surplus].iter().try_for_each(|(_, path)| if_there(fs::remove_file(path)))
+    }
+}
+
+/// What is gone already is no failure.
+fn if_there(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
     }
 }
 
