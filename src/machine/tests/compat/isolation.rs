@@ -103,7 +103,8 @@ fn there_is_no_network_but_its_own_loopback() {
         let interfaces = machine.text("cat /proc/net/dev");
         let names: Vec<&str> = interfaces.lines().skip(2).filter_map(|line| line.split(':').next()).collect();
         assert_eq!(names.iter().map(|name| name.trim()).collect::<Vec<_>>(), ["lo"]);
-        let talk = "(echo hello | nc -l -p 7777 &) ; i=0; until nc localhost 7777 < /dev/null; do i=$((i+1)); [ $i -lt 100 ] || exit 1; sleep 0.01; done";
+        // The listening side ends with the other one's input, which therefore has no end.
+        let talk = "mkfifo /tmp/endless; (echo hello | nc -l -p 7777 &) ; i=0; until nc localhost 7777 <> /tmp/endless; do i=$((i+1)); [ $i -lt 100 ] || exit 1; sleep 0.01; done; rm /tmp/endless";
         assert_eq!(machine.sh(talk).output(), "hello\n");
         assert_ne!(machine.sh("nc -w 1 192.0.2.1 80 < /dev/null").code(), 0);
         // Abstract sockets of the host belong to its network.
