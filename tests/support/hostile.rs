@@ -186,6 +186,8 @@ pub fn odd_names_links_and_files_hurt_nobody(pyro: &Pyro) {
     }
     let exported = &all.iter().find(|(name, _)| *name == "files").unwrap().1;
     assert!(exported.stderr.contains("tebibyte: with it there are over 64 GiB"), "{exported:?}");
+    let kept = &all.iter().find(|(name, _)| *name == "snapshot").unwrap().1;
+    assert!(kept.stderr.contains("hint: remove it from the workspace"), "{kept:?}");
     made.sh("rm -r sparse special/sparse names/.pyro* 2>/dev/null; true").ended(0);
     let place = Place::new();
     let all = looks(&made, &place, 128);

@@ -25,7 +25,9 @@ pub fn snapshot_error(error: &SnapshotError) -> UserError {
         SnapshotError::Reset(_) | SnapshotError::Moving(_) => {
             UserError::new("changed", error).hint("try again")
         }
-        SnapshotError::Agent(AgentError::TooMuch(_)) | SnapshotError::Layer(LayerError::Written(_)) => {
+        // The tar is made of the workspace's files: what is wrong with it is wrong with them.
+        SnapshotError::Agent(AgentError::TooMuch(_))
+        | SnapshotError::Layer(LayerError::Written(_) | LayerError::Tar(..)) => {
             UserError::new("no_layer", error).hint("remove it from the workspace, and try again")
         }
         SnapshotError::Agent(_) => UserError::new("agent", error).hint("pyro workspace list"),
