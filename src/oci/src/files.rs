@@ -130,7 +130,7 @@ pub(crate) struct Temp {
 }
 
 /// Start of the names of temporary files on file systems without unnamed ones.
-const TEMP_PREFIX: &str = "tmp-";
+pub(crate) const TEMP_PREFIX: &str = "tmp-";
 
 impl Temp {
     /// A new file on the file system of `directory`.
@@ -146,15 +146,7 @@ impl Temp {
         }
     }
 
-    /// A file with a name; those in the directory that a crash left go first.
     fn named(directory: &Path) -> Result<Self, FileError> {
-        for entry in fs::read_dir(directory).map_err(FileError::at("list", directory))?.flatten() {
-            let abandoned = entry.file_name().as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes())
-                && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-            if abandoned {
-                let _gone = fs::remove_file(entry.path());
-            }
-        }
         let temporary = tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(directory);
         let temporary = temporary.map_err(FileError::at("create a file in", directory))?;
         let (file, path) =
@@ -230,28 +222,4 @@ pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
     let mut builder = fs::DirBuilder::new();
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(path).map_err(FileError::at("create", path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tempfile::TempDir;
-
-    #[test]
-    fn a_named_file_takes_the_place_of_those_that_a_crash_left() {
-        let directory = TempDir::new().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let written = Temp::named(directory.path()).unwrap();
-        fs::write(path("tmp-left"), "of a crash").unwrap();
-        fs::write(path("published"), "content").unwrap();
-        let next = Temp::named(directory.path()).unwrap();
-        assert!(!path("tmp-left").exists());
-        for (temp, name) in [(written, "a"), (next, "b")] {
-            temp.publish_new(&path(name)).unwrap();
-        }
-        let mut names: Vec<_> =
-            fs::read_dir(directory.path()).unwrap().flatten().map(|it| it.file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["a", "b", "published"]);
-    }
 }

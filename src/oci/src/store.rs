@@ -18,7 +18,7 @@
 
 use crate::{
     Digest, FileError, Image, ImageSummary, Layer, LayerError, ManifestError, Reference, Source,
-    files::{self, Lock, make_directory},
+    files::{self, Lock, TEMP_PREFIX, make_directory},
     ingest,
     manifest::{self, Blob, Document, OCI_MANIFEST},
 };
@@ -175,6 +175,7 @@ impl Store {
         if !index.exists() {
             files::publish(br#"{"schemaVersion":2,"manifests":[]}"#, &index)?;
         }
+        store.reap()?;
         Ok(store)
     }
 
@@ -202,6 +203,23 @@ impl Store {
 
     fn version(&self) -> PathBuf {
         self.home.join("VERSION")
+    }
+
+    /// Removes temporary files of processes that are gone.
+    fn reap(&self) -> Result<(), StoreError> {
+        for directory in [self.ingest(), self.blobs(), self.tocs(), self.bases(), self.deltas()] {
+            let entries = fs::read_dir(&directory).map_err(FileError::at("list", &directory))?;
+            for entry in entries.flatten() {
+                if !entry.file_name().as_encoded_bytes().starts_with(TEMP_PREFIX.as_bytes()) {
+                    continue;
+                }
+                // Whoever still writes to it holds its lock; gone meanwhile is fine too.
+                if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+                    let _gone = fs::remove_file(entry.path());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Keeps every blob in place until the guard is dropped. Who notes a digest for later use (a
