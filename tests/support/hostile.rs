@@ -154,8 +154,8 @@ fn looks(made: &Made<'_>, place: &Place, mib: u64) -> Vec<(&'static str, Ran)> {
     ran.into()
 }
 
-fn code(looks: &[(&str, Ran)], name: &str) -> i32 {
-    looks.iter().find(|(it, _)| *it == name).unwrap().1.code
+fn look<'a>(looks: &'a [(&str, Ran)], name: &str) -> &'a Ran {
+    &looks.iter().find(|(it, _)| *it == name).unwrap().1
 }
 
 /// No link leads out, and nothing is a device, a pipe or a socket.
@@ -182,11 +182,11 @@ pub fn odd_names_links_and_files_hurt_nobody(pyro: &Pyro) {
     let all = looks(&made, &place, 128);
     // A file of a tebibyte is in no layer, no patch and no export.
     for (name, expected) in [("diff", 0), ("files", 1), ("tar", 1), ("snapshot", 1), ("apply", 1)] {
-        assert_eq!(code(&all, name), expected, "{name}: {all:?}");
+        assert_eq!(look(&all, name).code, expected, "{name}: {all:?}");
     }
-    let exported = &all.iter().find(|(name, _)| *name == "files").unwrap().1;
+    let exported = look(&all, "files");
     assert!(exported.stderr.contains("tebibyte: with it there are over 64 GiB"), "{exported:?}");
-    let kept = &all.iter().find(|(name, _)| *name == "snapshot").unwrap().1;
+    let kept = look(&all, "snapshot");
     assert!(kept.stderr.contains("hint: remove it from the workspace"), "{kept:?}");
     made.sh("rm -r sparse special/sparse names/.pyro* 2>/dev/null; true").ended(0);
     let place = Place::new();
@@ -205,7 +205,7 @@ pub fn directories_without_end_hurt_nobody(pyro: &Pyro) {
         let place = Place::new();
         let all = looks(&made, &place, 128);
         for (name, expected) in [("diff", 1), ("snapshot", 1), ("files", exports)] {
-            assert_eq!(code(&all, name), expected, "{name}: {all:?}");
+            assert_eq!(look(&all, name).code, expected, "{name}: {all:?}");
         }
         drop(place);
         made.sh("rm -r /workspace/d*").ended(0);
