@@ -26,10 +26,12 @@ CPU = "max,+svm,-erms,-fsrm,-la57"  # rep movsb and five-level page tables are s
 ACCEL = "tcg,thread=multi,tb-size=512"
 CMDLINE = ("quiet loglevel=3 console=ttyS0 panic=-1 reboot=t tsc=reliable clocksource=tsc no_timer_check "
            "nokaslr mitigations=off cryptomgr.notests audit=0 selinux=0 apparmor=0 nowatchdog "
-           "rcupdate.rcu_expedited=1 random.trust_cpu=on transparent_hugepage=always pci=lastbus=0")
+           "rcupdate.rcu_expedited=1 random.trust_cpu=on transparent_hugepage=always pci=lastbus=0 "
+           "unknown_nmi_panic panic_print=0x1")  # an autopsy's NMI prints the stacks of all tasks
 # How the guest caches shares. A machine that serves one run of the tests sees files that stay as they
 # are, and keeps what it read; one that somebody works beside must look again at each open.
 FIXED, CHANGING = "loose", "readahead"
+AUTOPSY_LIMIT = 20  # seconds, for each step
 BOOT_LIMIT = 300  # seconds from QEMU's start to the agent's first frame
 SNAPSHOTS_KEPT = 2
 LIBC = ctypes.CDLL(None)
@@ -70,7 +72,7 @@ class Machine:
                        f"share={'on' if fresh else 'off'}",
             "-bios", "qboot.rom", "-rtc", "base=utc",
             "-kernel", f"{IMG}/vmlinux", "-initrd", f"{IMG}/initramfs", "-append", CMDLINE,
-            "-serial", f"file:{self.console}",
+            "-chardev", f"file,id=console,path={self.console},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=qmp,fd={fds[1]}", "-mon", "chardev=qmp,mode=control",
             "-chardev", f"socket,id=port,fd={fds[0]}",
             "-device", "virtio-serial-pci,max_ports=2", "-device", "virtserialport,chardev=port,name=lab",
@@ -158,6 +160,20 @@ class Machine:
         except OSError:
             pass
         return "\n  ".join(part for part in parts if part)
+
+    def autopsy(self):
+        """Lets a machine that is stuck say where: the registers of its processors, twice, and the stacks
+        that its kernel prints when an NMI makes it panic. All of it is in the console's log then."""
+        try:
+            self.qmp.settimeout(AUTOPSY_LIMIT)
+            for _ in range(2):
+                registers = self.ask("human-monitor-command", **{"command-line": "info registers -a"})
+                with open(self.console, "a") as file:
+                    file.write(f"\n{registers}\n")
+            self.ask("inject-nmi")
+            self.process.wait(AUTOPSY_LIMIT)
+        except (LabError, OSError, subprocess.TimeoutExpired):
+            pass  # QEMU itself is stuck, or the kernel is beyond an NMI
 
     def kill(self):
         self.process.kill()

@@ -22,6 +22,8 @@ OWN_NAME = "serve."  # and the server's process id: for one command alone
 WORK = "work."  # and the same: QEMU's files
 JOBS = 2  # at a time: more would only wait for the two emulated processors
 KILL_LIMIT = 30  # seconds in which the machine must confirm that a job was killed
+PING_EVERY = 10  # seconds
+SILENCE_LIMIT = 120  # seconds after which a machine that answers no ping is stuck
 CLOSING = "the lab closes"
 CLIENT_LIMIT = 60  # seconds for which a client may leave its output unread
 
@@ -56,14 +58,19 @@ class Keeper(threading.Thread):
         self.cause = "the machine died"
         self.lock = threading.Lock()
         self.settled = threading.Event()
+        self.doubt = threading.Lock()  # held while it is not known whether the machine still works
+        self.heard = time.monotonic()
 
     def run(self):
         work = tempfile.mkdtemp(prefix=f"{WORK}{os.getpid()}-", dir=IMG)
         try:
             self.machine = start(self.size, self.shares, self.cache, work)
             self.settled.set()
+            self.heard = time.monotonic()
+            threading.Thread(target=self.watch, daemon=True).start()
             while True:
                 kind, number, body = self.machine.receive()
+                self.heard = time.monotonic()
                 with self.lock:
                     job = self.jobs.get(number)
                 if job:
@@ -113,6 +120,29 @@ class Keeper(threading.Thread):
                 self.machine.send(kind, number, body)
             except OSError:
                 pass  # dead: the thread says so to every job
+
+    def watch(self):
+        """Ends a machine that does not answer any more, so that its jobs fail now and not at their own limits."""
+        while self.is_alive():
+            time.sleep(PING_EVERY)
+            silence = time.monotonic() - self.heard
+            if silence > SILENCE_LIMIT:
+                self.bury(f"the machine was stuck: nothing was heard of it for {silence:.0f} s")
+            # Whoever holds the lock for so long waits for the machine.
+            elif self.lock.acquire(timeout=PING_EVERY):
+                try:
+                    self.machine.send(b"P")
+                except OSError:
+                    return
+                finally:
+                    self.lock.release()
+
+    def bury(self, cause):
+        """Ends a machine that is stuck, after it said where. When this returns, it takes no job any more."""
+        self.cause = cause
+        self.machine.autopsy()
+        self.machine.process.kill()
+        self.join()
 
     def kill(self, cause):
         self.cause = cause
@@ -192,15 +222,19 @@ class Server:
             except (wire.Closed, wire.Torn, OSError):
                 pass
             if not job.over.is_set():
-                keeper.send(b"K", number)
-                if not job.over.wait(KILL_LIMIT):
-                    keeper.kill(f"the machine was stuck: it did not kill a job within {KILL_LIMIT} s")
+                with keeper.doubt:
+                    keeper.send(b"K", number)
+                    if not job.over.wait(KILL_LIMIT):
+                        keeper.bury(f"the machine was stuck: it did not kill a job within {KILL_LIMIT} s")
         finally:
             keeper.remove(number)
 
     def join(self, job):
         """The machine that runs the job, and the job's number in it."""
         with self.lock:
+            if self.keeper:
+                with self.keeper.doubt:
+                    pass  # a new job would go down with the machine
             if self.keeper is None or self.keeper.error:
                 self.keeper = Keeper(self.size, self.shares, self.cache)
                 self.keeper.start()

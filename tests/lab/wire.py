@@ -1,8 +1,8 @@
 """Frames between client, server and guest: type (1 byte), job and length (4 bytes each, little endian), body.
 
 To the guest: M (the machine's set-up, JSON), J (job, JSON), I (input; empty is end of file),
-W (window size: rows, columns), K (kill the job). From the guest: R (ready), O (output),
-E (error output), X (the job's exit status, JSON). Only between server and client: S (stop
+W (window size: rows, columns), K (kill the job), P (ping, sent back as it is). From the guest:
+R (ready), O (output), E (error output), X (the job's exit status, JSON). Only between server and client: S (stop
 serving), F (why the lab could not run the job).
 """
 

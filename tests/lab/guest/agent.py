@@ -161,6 +161,8 @@ class Loop:
         kind, number, body = self.port.receive()
         if kind == b"J":
             self.jobs[number] = Job(number, json.loads(body), self.selector, self.port)
+        elif kind == b"P":
+            self.port.send(kind)
         elif number in self.jobs:
             self.jobs[number].hear(kind, body)
 
