@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -151,12 +152,13 @@ class Machine:
             raise LabError(f"the machine's first frame is {kind!r}")
 
     def why(self, text):
-        """`text`, what QEMU said, and the console's last lines."""
+        """`text`, what QEMU said, and what matters of the console: the stacks of an autopsy, or the last lines."""
         self.log.seek(0)
         parts = [text, *self.log.read().decode(errors="replace").strip().splitlines()]
         try:
             with open(self.console, errors="replace") as file:
-                parts += file.read().splitlines()[-30:]
+                console = file.read()
+            parts += stacks(console) or console.splitlines()[-30:]
         except OSError:
             pass
         return "\n  ".join(part for part in parts if part)
@@ -181,6 +183,18 @@ class Machine:
         self.port.close()
         self.qmp.close()
         self.log.close()
+
+
+def stacks(console):
+    """A line for each task of a panic's list that is a program's, or waits in the kernel for good: where it is."""
+    lines = []
+    for part in console.split("] task:")[1:]:
+        task = re.match(r"(\S+) +state:(\S).* pid:(\d+).* ppid:(\d+)", part)
+        if task and (task[2] == "D" or task[4] != "2" and task[1] != "kthreadd"):
+            calls = re.findall(r"\]  ([a-z_]\w*)\S*\+0x", part.partition("</TASK>")[0])
+            calls = [call for call in calls if call not in ("__schedule", "schedule")]
+            lines.append(f"{task[1]} {task[3]} {task[2]}: {' < '.join(calls[:8])}")
+    return lines
 
 
 def snapshot_key(size):
