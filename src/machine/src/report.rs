@@ -73,6 +73,8 @@ pub struct End {
 pub enum Reason {
     /// The guest shut down or rebooted.
     Guest,
+    /// A fault in the handling of a fault in the handling of a fault: the guest's processor shut itself down.
+    TripleFault,
     /// The guest's kernel panicked, and said this.
     Panic(String),
     /// It was killed on its owner's behalf.
@@ -112,6 +114,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Guest => f.write_str("the guest shut down or rebooted"),
+            Self::TripleFault => f.write_str("a triple fault stopped the guest's processor"),
             Self::Panic(message) => write!(f, "the guest's kernel panicked: {message}"),
             Self::Killed => f.write_str("the machine was killed"),
             Self::NotStarted(failure) => write!(f, "the machine could not be started: {failure}"),

@@ -26,7 +26,7 @@ impl Context {
     /// A microVM with the kernel of `firmware`, no devices, and its log on standard error. Opens
     /// files of the host: the last step that does.
     pub fn new(firmware: &Path) -> Result<Self, Failure> {
-        named("start libkrun's log", ffi::log_errors())?;
+        named("start libkrun's log", ffi::log())?;
         named(&format!("load {}", firmware.display()), ffi::load(firmware))?;
         let id = named("make a libkrun context", ffi::create())?;
         named("disable libkrun's implicit console", ffi::disable_implicit_console(id))?;

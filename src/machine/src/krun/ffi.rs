@@ -39,14 +39,15 @@ fn check(result: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(()) }
 }
 
-/// Sends libkrun's errors, and with them the guest's console, to standard error.
-pub fn log_errors() -> io::Result<()> {
+/// Sends libkrun's log, and with it the guest's console, to standard error. Down to its remarks, which are
+/// few: why a processor stopped is one of them.
+pub fn log() -> io::Result<()> {
     const STDERR: i32 = 2;
-    const ERRORS: u32 = 1;
+    const REMARKS: u32 = 3;
     const PLAIN: u32 = 2;
     const NO_ENVIRONMENT: u32 = 1;
     // SAFETY: integers only; standard error is named by libkrun's own convention and stays open.
-    check(unsafe { krun::krun_init_log(STDERR, ERRORS, PLAIN, NO_ENVIRONMENT) })
+    check(unsafe { krun::krun_init_log(STDERR, REMARKS, PLAIN, NO_ENVIRONMENT) })
 }
 
 /// What every libkrunfw has.

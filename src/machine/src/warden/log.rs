@@ -8,6 +8,12 @@ use pyro_machine::report::{LINE_MAX, Report};
 /// Where libkrun's log says that a line comes from the guest.
 const CONSOLE: &str = "init_or_kernel";
 
+/// The level of the lines of libkrun's log that tell of something wrong.
+const ERROR: &str = " ERROR ";
+
+/// What libkrun remarks when the guest's processor has met a fault in its handling of faults.
+const TRIPLE_FAULT: &str = "KVM_EXIT_SHUTDOWN";
+
 /// What libkrun's console puts before text that has no line end yet.
 const UNFINISHED: &str = "[missing newline]";
 
@@ -18,8 +24,12 @@ pub enum Line {
     Report(Report),
     /// The guest's console.
     Console(String),
-    /// libkrun's own log, or a panic's message.
+    /// What libkrun complains of, or a panic's message.
     Monitor(String),
+    /// The guest's processor ended by a triple fault.
+    TripleFault,
+    /// What libkrun finds worth a remark.
+    Remark,
 }
 
 /// Cuts a stream of bytes into lines.
@@ -62,6 +72,9 @@ fn parse(line: &[u8]) -> Line {
         let message = message.strip_prefix(UNFINISHED).unwrap_or(message);
         return Line::Console(message.trim_end_matches('\r').to_owned());
     }
+    if !source.contains(ERROR) {
+        return if message.contains(TRIPLE_FAULT) { Line::TripleFault } else { Line::Remark };
+    }
     Line::Monitor(message.to_owned())
 }
 
@@ -72,10 +85,14 @@ mod tests {
     #[test]
     fn lines_are_told_apart_however_they_arrive() {
         let text = b"[2026-01-01T00:00:00Z ERROR init_or_kernel] hello\r\n\
-                     [2026-01-01T00:00:00Z ERROR krun_vmm::builder] no memory\nthread panicked";
+                     [2026-01-01T00:00:00Z ERROR krun_vmm::builder] no memory\n\
+                     [2026-01-01T00:00:00Z INFO  krun_vmm::linux::vstate] Received KVM_EXIT_SHUTDOWN signal\n\
+                     [2026-01-01T00:00:00Z INFO  krun_vmm] Vmm is stopping.\nthread panicked";
         let expected = [
             Line::Console("hello".into()),
             Line::Monitor("no memory".into()),
+            Line::TripleFault,
+            Line::Remark,
             Line::Monitor("thread panicked".into()),
         ];
         for size in [1, 7, text.len()] {

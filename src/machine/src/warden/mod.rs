@@ -50,6 +50,8 @@ struct Watch<'a> {
     console: Console,
     /// The last thing the monitor said that was not a report.
     message: String,
+    /// Whether the guest's processor met a triple fault.
+    triple_fault: bool,
     /// Decided before the process ended.
     reason: Option<Reason>,
     /// Whether the guest has shown that it runs.
@@ -77,6 +79,7 @@ fn start<'a>(spec: &MicroVm, owner: &'a UnixStream) -> Result<Watch<'a>, Failure
         lines: Lines::default(),
         console,
         message: String::new(),
+        triple_fault: false,
         reason: None,
         vitals: Vitals::Unknown,
         owner_gone: false,
@@ -159,6 +162,8 @@ impl Watch<'_> {
         match line {
             Line::Console(text) => self.console.line(&text),
             Line::Monitor(text) => self.message = text,
+            Line::TripleFault => self.triple_fault = true,
+            Line::Remark => {}
             Line::Report(Report::Failed(failure)) => self.reason = Some(Reason::NotStarted(failure)),
             Line::Report(report @ (Report::Stage(_) | Report::Confined(_))) => tell(self.owner, &report),
             // Not the monitor's to say.
@@ -218,7 +223,11 @@ impl Watch<'_> {
         let signal = status.and_then(WaitIdStatus::terminating_signal);
         let gave_up = KVM_GAVE_UP.iter().any(|words| self.message.contains(words));
         match (code, signal) {
-            (Some(0), _) => self.console.panic().map_or(Reason::Guest, Reason::Panic),
+            (Some(0), _) => match self.console.panic() {
+                Some(message) => Reason::Panic(message),
+                None if self.triple_fault => Reason::TripleFault,
+                None => Reason::Guest,
+            },
             (Some(_), _) if gave_up && !self.console.has_spoken() => Reason::KernelNotEntered,
             (Some(trap::STATUS), _) => Reason::ForbiddenCall(forbidden_call(&self.message)),
             (Some(status), _) => Reason::Monitor { status, message: self.message.clone() },
