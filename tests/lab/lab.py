@@ -22,7 +22,8 @@ FAILED = 125  # exit status: the lab itself, not the command
 
 def machine_options(parser):
     parser.add_argument("--mem", type=int, default=4096, metavar="MIB", help="memory (default 4096)")
-    parser.add_argument("--cpus", type=int, default=2, metavar="N", help="processors (default 2)")
+    parser.add_argument("--cpus", type=int, default=1, metavar="N",
+                        help="processors (default 1; guests in a lab of more hang or die now and then)")
     parser.add_argument("--share", action="append", default=[], metavar="DIR[:ro]",
                         help="show a directory of the host at the same place inside")
 

@@ -20,7 +20,7 @@ from machine import IMG, LabError, start
 DEFAULT_NAME = "lab.sock"
 OWN_NAME = "serve."  # and the server's process id: for one command alone
 WORK = "work."  # and the same: QEMU's files
-JOBS = 2  # at a time: more would only wait for the two emulated processors
+JOBS = 2  # at a time: more would only wait for the emulated processor
 KILL_LIMIT = 30  # seconds in which the machine must confirm that a job was killed
 PING_EVERY = 10  # seconds
 SILENCE_LIMIT = 120  # seconds after which a machine that answers no ping is stuck

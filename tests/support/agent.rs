@@ -46,6 +46,15 @@ fn with_machine(pyro: &Pyro, test: impl FnOnce(&Driven<'_>)) {
     test(&Driven { running, agent, until });
 }
 
+impl Drop for Driven<'_> {
+    #[expect(clippy::print_stderr, reason = "whoever reads a failed test wants to see it")]
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the machine: {}", self.running.last_words());
+        }
+    }
+}
+
 impl Driven<'_> {
     /// Starts a shell script.
     fn begin(&self, script: &str) -> Session {
