@@ -40,7 +40,7 @@ pub fn scan<R: Read, A: Write + Seek>(tar: R, limits: &Limits, aux: A) -> Result
         metadata: 0,
         global: Pax::default(),
         at: 0,
-        name: String::new(),
+        name: Vec::new(),
     };
     match scanner.run() {
         Ok(()) => Ok(Toc {
@@ -51,7 +51,7 @@ pub fn scan<R: Read, A: Write + Seek>(tar: R, limits: &Limits, aux: A) -> Result
         Err(Failure::Read(error)) => Err(TarError::Read(error)),
         Err(Failure::Aux(error)) => Err(TarError::Aux(error)),
         Err(Failure::Problem(problem)) => {
-            Err(TarError::Member { name: scanner.name, at: scanner.at, problem })
+            Err(TarError::Member { name: display(&scanner.name), at: scanner.at, problem })
         }
     }
 }
@@ -88,7 +88,7 @@ struct Scanner<'a, R, A> {
     global: Pax,
     /// The member at hand, for messages.
     at: u64,
-    name: String,
+    name: Vec<u8>,
 }
 
 /// What headers before a member say about it.
@@ -120,7 +120,7 @@ impl<R: Read, A: Write + Seek> Scanner<'_, R, A> {
                 break;
             }
             let header = Header::from_byte_slice(&block);
-            self.name = display(&header.path_bytes());
+            self.call(&header.path_bytes());
             verify(header)?;
             match header.entry_type().as_byte() {
                 b'x' => {
@@ -141,6 +141,12 @@ impl<R: Read, A: Write + Seek> Scanner<'_, R, A> {
         if announced.is_empty() { Ok(()) } else { Err(TarProblem::Truncated.into()) }
     }
 
+    /// Names the member at hand.
+    fn call(&mut self, name: &[u8]) {
+        self.name.clear();
+        self.name.extend_from_slice(name);
+    }
+
     /// The data of a header that announces a member.
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>, Failure> {
         let size = number::field(&header.as_old().size, "size")?;
@@ -155,7 +161,7 @@ impl<R: Read, A: Write + Seek> Scanner<'_, R, A> {
         let sparse_name = pax.sparse.name.take();
         let raw = sparse_name.or(pax.path.take()).or(announced.path);
         let raw = raw.map_or_else(|| header.path_bytes(), Into::into);
-        self.name = display(&raw);
+        self.call(&raw);
         let path = normalise(&raw).map_err(TarProblem::Path)?;
         let flag = match header.entry_type().as_byte() {
             // Archives older than the type for directories mark them so.

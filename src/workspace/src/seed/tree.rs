@@ -105,12 +105,15 @@ impl Tree {
     }
 
     fn look_at<T>(&self, paths: Vec<(Vec<u8>, T)>) -> Vec<(Vec<u8>, T, Sight)> {
-        let whole = [PREFIX, b"/"].concat();
-        let mut directories =
-            Directories { root: self.root.as_fd(), whole, path: Vec::new(), open: Vec::new() };
+        let mut directories = Directories::below(self.root.as_fd());
+        let mut whole = [PREFIX, b"/"].concat();
         let look = |(path, with): (Vec<u8>, T)| {
+            whole.truncate(PREFIX.len() + 1);
+            whole.extend_from_slice(&path);
             let sight = if self.is_left_out(&path) {
                 Sight::Skipped("it is pyro's own".into())
+            } else if let Err(error) = check_path(&whole) {
+                Sight::Skipped(error.to_string())
             } else {
                 directories.look(&path)
             };
@@ -184,29 +187,31 @@ pub(super) fn complete(members: &mut Vec<Member>) {
     });
 }
 
-/// The directories on the way to a path, open: each is looked up once.
-struct Directories<'a> {
+/// The directories on the way to a path, open: each is looked up once. No symbolic link is followed.
+pub(super) struct Directories<'a> {
     root: BorrowedFd<'a>,
-    /// The path in the layer, of which the start stays.
-    whole: Vec<u8>,
     /// Of the innermost.
     path: Vec<u8>,
     /// Each with the length of its path.
     open: Vec<(usize, Result<OwnedFd, Errno>)>,
 }
 
-impl Directories<'_> {
-    fn look(&mut self, path: &[u8]) -> Sight {
-        self.whole.truncate(PREFIX.len() + 1);
-        self.whole.extend_from_slice(path);
-        if let Err(error) = check_path(&self.whole) {
-            return Sight::Skipped(error.to_string());
-        }
+impl<'a> Directories<'a> {
+    pub const fn below(root: BorrowedFd<'a>) -> Self {
+        Self { root, path: Vec::new(), open: Vec::new() }
+    }
+
+    /// The directory that a path is in, and its name there.
+    pub fn parent<'p>(&mut self, path: &'p [u8]) -> Result<(BorrowedFd<'_>, &'p OsStr), Errno> {
         let slash = path.iter().rposition(|byte| *byte == b'/');
         let (parent, name) = slash.map_or((&b""[..], path), |at| (&path[..at], &path[at + 1..]));
+        Ok((self.enter(parent)?, OsStr::from_bytes(name)))
+    }
+
+    fn look(&mut self, path: &[u8]) -> Sight {
         let stat = self
-            .enter(parent)
-            .and_then(|directory| statat(directory, OsStr::from_bytes(name), AtFlags::SYMLINK_NOFOLLOW));
+            .parent(path)
+            .and_then(|(directory, name)| statat(directory, name, AtFlags::SYMLINK_NOFOLLOW));
         match stat.map(|stat| Stamp::of(&stat)) {
             Ok(stamp) if stamp.kind == Kind::Other => {
                 Sight::Skipped("it is neither file, link nor directory".into())
