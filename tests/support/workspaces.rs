@@ -268,6 +268,16 @@ pub fn a_crash_is_told_at_once_and_mended_by_start(pyro: &Pyro) {
     let status = made.status();
     assert_eq!(status["state"], "crashed", "{status}");
     assert!(status["reason"].as_str().unwrap().contains("supervisor"), "{status}");
+    assert_eq!(made.run("summary", &["--json"]).ended(0).json()["state"], "crashed");
+    for (verb, words, code) in
+        [("exec", &["--", "true"][..], 125), ("exec", &["--detach", "--", "true"], 125), ("diff", &[], 1)]
+    {
+        let told = made.run(verb, words).ended(code).stderr;
+        assert!(told.contains("its supervisor is gone"), "{verb}: {told}");
+        assert!(told.contains("pyro workspace start") && !told.contains("os error"), "{verb}: {told}");
+    }
+    // Its files are there, and can be kept.
+    pyro.pyro(&["workspace", "snapshot", "create", &made.id, "saved"]).ended(0);
     made.run("start", &[]).ended(0);
     assert!(!machine.is_alive(), "two machines on one disk");
     assert_eq!(made.sh("cat file").ended(0).stdout, "kept\n");

@@ -3,6 +3,7 @@
 use crate::directory::{Directory, WorkspaceError};
 use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
+use crate::overview::Overview;
 use crate::record::{Record, State};
 use crate::supervisor::control::{self, Answer, Order, OrderError};
 use crate::until::{Until, Woken};
@@ -241,6 +242,15 @@ pub fn detach(directory: &Directory, exec: Exec) -> Result<Sent, LifecycleError>
         Ok((Answer::Done, _)) => {
             Err(LifecycleError::Supervisor("its supervisor did not start the command".into()))
         }
-        Err(error) => Err(LifecycleError::Supervisor(error.to_string())),
+        Err(error) => Err(gone(directory)?.unwrap_or_else(|| LifecycleError::Supervisor(error.to_string()))),
     }
+}
+
+/// What a workspace is by now that did not answer, if it runs no more.
+fn gone(directory: &Directory) -> Result<Option<LifecycleError>, WorkspaceError> {
+    let Record { id, state, .. } = Overview::of(directory.clone())?.record;
+    Ok(match state {
+        State::Started { .. } => None,
+        state => Some(LifecycleError::State { id, state }),
+    })
 }

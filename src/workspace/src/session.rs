@@ -25,7 +25,7 @@ pub enum Stream {
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The agent could not be reached.
-    #[error("the workspace's agent cannot be reached: {0}")]
+    #[error("{}", unreachable(.0))]
     Connect(#[source] io::Error),
     /// The agent refused or could not start the command.
     #[error("{}", .0.message)]
@@ -205,6 +205,16 @@ impl<S: Source> Read for Patient<'_, S> {
                 Err(io::ErrorKind::TimedOut.into())
             }
         }
+    }
+}
+
+/// Why an agent could not be reached, in words: where nobody listens there is no machine.
+pub(crate) fn unreachable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            "the workspace's machine is gone".into()
+        }
+        _ => format!("the workspace's agent cannot be reached: {error}"),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::home::Home;
 use crate::journal::{self, CommandRecord, Outcome};
 use crate::live::{ChangesError, Live, diff};
 use crate::overview::Overview;
-use crate::record::State;
+use crate::record::{Record, State};
 use crate::until::Until;
 use crate::{LifecycleError, Name, WorkspaceError};
 use jiff::Timestamp;
@@ -123,11 +123,15 @@ pub struct SnapshotSummary {
     pub bytes: u64,
 }
 
-/// Sums up a workspace.
+/// Sums up a workspace. What is recorded of it comes along, with its true state.
 ///
 /// # Errors
 /// [`SummaryError`].
-pub fn summary(home: &Home, directory: &Directory, until: Until<'_>) -> Result<Summary, SummaryError> {
+pub fn summary(
+    home: &Home,
+    directory: &Directory,
+    until: Until<'_>,
+) -> Result<(Record, Summary), SummaryError> {
     let record = Overview::of(directory.clone())?.record;
     let generation = directory.generation(record.generation);
     let read = |path: std::path::PathBuf| move |source| WorkspaceError::Io { path, source };
@@ -142,19 +146,20 @@ pub fn summary(home: &Home, directory: &Directory, until: Until<'_>) -> Result<S
             (None, Some(format!("the workspace is {}, and only a running one is asked", state.as_str())))
         }
     };
-    let snapshots = record.snapshots.into_iter().map(|it| SnapshotSummary {
-        name: it.name,
+    let snapshots = record.snapshots.iter().map(|it| SnapshotSummary {
+        name: it.name.clone(),
         created_at: it.created_at,
         bytes: it.bytes,
     });
-    Ok(Summary {
+    let summary = Summary {
         outcome: Verdict::of(&all),
         commands: Commands::of(&all),
         changes,
         changes_unknown,
         snapshots: snapshots.collect(),
         exports,
-    })
+    };
+    Ok((record, summary))
 }
 
 fn has_failed(command: &CommandRecord) -> bool {

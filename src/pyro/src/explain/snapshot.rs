@@ -1,6 +1,6 @@
 //! States of a workspace that are not there.
 
-use super::{STATE, full, lifecycle_error, not_started, workspace_error};
+use super::{STATE, full, gone, lifecycle_error, not_started, workspace_error};
 use crate::error::UserError;
 use pyro_oci::LayerError;
 use pyro_workspace::ResetError;
@@ -30,6 +30,7 @@ pub fn snapshot_error(error: &SnapshotError) -> UserError {
         | SnapshotError::Layer(LayerError::Written(_) | LayerError::Tar(..)) => {
             UserError::new("no_layer", error).hint("remove it from the workspace, and try again")
         }
+        SnapshotError::Gone { directory, source } => gone(directory, source),
         SnapshotError::Agent(_) => UserError::new("agent", error).hint("pyro workspace list"),
         SnapshotError::Layer(_) | SnapshotError::Store(_) | SnapshotError::Config(..) => {
             UserError::new("store", error).hint("pyro doctor")

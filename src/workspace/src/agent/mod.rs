@@ -22,6 +22,7 @@ pub use files::Files;
 pub use freeze::Frozen;
 pub use looks::{Look, Looks};
 
+use crate::session::unreachable;
 use crate::until::Until;
 use channel::Channel;
 use pyro_machine::spec::AGENT_SOCKET;
@@ -48,7 +49,7 @@ pub(crate) fn brief(message: &str) -> Cow<'_, str> {
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
     /// It could not be reached.
-    #[error("the workspace's agent cannot be reached: {0}")]
+    #[error("{}", unreachable(.0))]
     Connect(#[source] io::Error),
     /// It refused, or failed.
     #[error("{}", brief(&.0.message))]

@@ -17,6 +17,7 @@ use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
 use crate::in_use::records;
 use crate::lifecycle::{LifecycleError, running};
+use crate::overview::Overview;
 use crate::record::{Record, SnapshotRecord, State};
 use crate::running::NotStarted;
 use crate::until::Until;
@@ -39,6 +40,14 @@ pub enum SnapshotError {
     /// Its agent.
     #[error(transparent)]
     Agent(#[from] AgentError),
+    /// Its machine, while it was asked: what has become of it, its record says.
+    #[error("{source}")]
+    Gone {
+        /// The workspace.
+        directory: Directory,
+        /// How that was noticed.
+        source: AgentError,
+    },
     /// Its machine could not be started to look at the files.
     #[error("{}", .0.message)]
     NotStarted(NotStarted),
@@ -292,11 +301,14 @@ fn with_agent<T>(
     until: Until<'_>,
     work: impl FnOnce(&Agent, &Record) -> Result<T, SnapshotError>,
 ) -> Result<T, SnapshotError> {
-    match running(directory) {
-        Ok(record) => return work(&Agent::at(&directory.run_dir()), &record),
-        Err(LifecycleError::State { state: State::Stopped | State::Crashed { .. }, .. }) => {}
-        Err(error) => return Err(error.into()),
+    if let State::Stopped | State::Crashed { .. } = Overview::of(directory.clone())?.record.state {
+        let disk = Disk::open(home, directory, until)?;
+        return work(&disk.agent(), disk.record());
     }
-    let disk = Disk::open(home, directory, until)?;
-    work(&disk.agent(), disk.record())
+    work(&Agent::at(&directory.run_dir()), &running(directory)?).map_err(|error| match error {
+        SnapshotError::Agent(source @ (AgentError::Connect(_) | AgentError::Lost(_))) => {
+            SnapshotError::Gone { directory: directory.clone(), source }
+        }
+        error => error,
+    })
 }

@@ -4,7 +4,7 @@ use super::super::context::Context;
 use super::Addressed;
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::{summary_error, workspace_error};
+use crate::explain::summary_error;
 use pyro_workspace::Record;
 use pyro_workspace::summary::{CommandSummary, Summary, summary};
 use serde::Serialize;
@@ -25,9 +25,8 @@ struct Report<'a> {
 pub fn run(context: &Context, args: &Addressed) -> Result<Exit, UserError> {
     let home = context.home()?;
     let directory = args.find(&home)?;
-    let summed = context
+    let (record, summed) = context
         .interruptible(|until| summary(&home, &directory, until).map_err(|error| summary_error(&error)))?;
-    let record = directory.record().map_err(|error| workspace_error(&error))?;
     let report = Report {
         workspace_id: record.id.as_str(),
         name: record.name.as_ref().map(|name| name.as_str()),

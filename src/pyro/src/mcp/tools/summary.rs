@@ -2,7 +2,6 @@
 
 use super::super::tool::{About, Answer, Call, Operation, Reach};
 use super::logs::line;
-use super::record::record;
 use crate::error::UserError;
 use crate::explain::summary_error;
 use pyro_workspace::summary::{ChangeSummary, CommandSummary, summary};
@@ -44,8 +43,8 @@ impl Operation for Summary {
 
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
         let (home, directory) = call.find(&self.workspace_id)?;
-        let summed = summary(&home, &directory, call.until()).map_err(|error| summary_error(&error))?;
-        let record = record(&directory)?;
+        let (record, summed) =
+            summary(&home, &directory, call.until()).map_err(|error| summary_error(&error))?;
         let commands = &summed.commands;
         let snapshots: Vec<&str> = summed.snapshots.iter().map(|it| it.name.as_str()).collect();
         let exports: Vec<Value> = (summed.exports.iter().rev().take(EXPORTS_MAX))
