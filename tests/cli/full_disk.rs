@@ -132,8 +132,8 @@ fn a_full_disk_leaves_the_old_state_and_says_so() {
             "rm -f /workspace/*; head -c 9000000 /dev/urandom > /workspace/big; echo 1 > /workspace/small";
         disk.pyro(&["workspace", "exec", "w", "--", "/bin/sh", "-c", script]).ended(0);
         number += 1;
-        let (made, snapshot, image) =
-            (format!("made-{number}"), format!("s-{number}"), format!("c-{number}:1"));
+        let [made, forked, snapshot, image] =
+            ["made-{}", "forked-{}", "s-{}", "c-{}:1"].map(|name| name.replace("{}", &number.to_string()));
         let [files, tar, patch, to] = ["f", "t", "p", "to"].map(|name| disk.text(name));
         let seed = source(outside.path(), number);
         let push = source(outside.path(), number + 100);
@@ -149,6 +149,7 @@ fn a_full_disk_leaves_the_old_state_and_says_so() {
             &["workspace", "apply", "w", "--to", &to],
             &["workspace", "diff", "w"],
             &["workspace", "sync", "push", "w", &push],
+            &["workspace", "fork", "w", "--name", &forked],
             &["env", "import", imported, "-t", "pyro.local/test/other:1"],
         ];
         for words in steps {
@@ -176,8 +177,14 @@ fn a_full_disk_leaves_the_old_state_and_says_so() {
         }
         output_goes_on(&disk, left);
         disk.fill(left);
-        // What frees room needs none.
+        // What ends a machine or starts it again needs none.
+        for verb in ["stop", "start", "reset", "stop", "start"] {
+            let ran = disk.pyro(&["workspace", verb, "w"]).ended(0);
+            assert_eq!(ran.stderr.lines().count(), 1, "{left}: {verb}: {ran:?}");
+        }
+        // Nor does what frees room.
         disk.pyro(&["workspace", "delete", &made]).ended(0);
+        disk.pyro(&["workspace", "delete", &forked]).ended(0);
         disk.free();
         disk.pyro(&["workspace", "reset", "w"]).ended(0);
         disk.pyro(&["workspace", "snapshot", "delete", "w", &snapshot]).ended(0);

@@ -14,6 +14,7 @@ mod directory;
 pub mod disk;
 pub mod exports;
 pub mod failpoint;
+mod full;
 mod home;
 mod id;
 mod in_use;
@@ -42,6 +43,7 @@ mod workspace;
 
 pub use command::{Command, CommandError, exit_code, failure_code, variables};
 pub use directory::{Directory, Generation, WorkspaceError};
+pub use full::is_full;
 pub use home::{Home, HomeError};
 pub use id::{BadId, BadName, NAME_PATTERN, Name, WorkspaceId};
 pub use in_use::{in_use, records};

@@ -38,6 +38,9 @@ pub enum LifecycleError {
     /// Its supervisor says why not, or why not quite.
     #[error("{0}")]
     Supervisor(String),
+    /// The same, because the disk of the state directory is full.
+    #[error("{0}")]
+    DiskFull(String),
     /// The command could not be started.
     #[error("{}", .0.message)]
     NotRun(Failure),
@@ -171,6 +174,7 @@ fn ask_or_take(directory: &Directory, order: &Order) -> Result<Option<Workspace>
         match control::order(directory, order) {
             Ok((Answer::Done, _)) => return Ok(None),
             Ok((Answer::Failed(problem), _)) => return Err(LifecycleError::Supervisor(problem)),
+            Ok((Answer::DiskFull(problem), _)) => return Err(LifecycleError::DiskFull(problem)),
             // None, one that is going, or one that does not know us: then its lock is not free either.
             Ok(_) | Err(OrderError::Nobody(_) | OrderError::Lost(_)) => {}
         }
@@ -239,6 +243,7 @@ pub fn detach(directory: &Directory, exec: Exec) -> Result<Sent, LifecycleError>
         Ok((Answer::Running(sequence), supervisor)) => Ok(Sent { sequence, supervisor }),
         Ok((Answer::NotRun(failure), _)) => Err(LifecycleError::NotRun(failure)),
         Ok((Answer::Failed(problem), _)) => Err(LifecycleError::Supervisor(problem)),
+        Ok((Answer::DiskFull(problem), _)) => Err(LifecycleError::DiskFull(problem)),
         Ok((Answer::Done, _)) => {
             Err(LifecycleError::Supervisor("its supervisor did not start the command".into()))
         }

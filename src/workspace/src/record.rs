@@ -1,10 +1,12 @@
 //! The record of a workspace: `workspace.json`, versioned, replaced by rename alone.
 
 use crate::failpoint;
+use crate::full::is_full;
 use crate::id::{Name, WorkspaceId};
 use crate::seed::SeedFacts;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Reference};
+use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,6 +19,10 @@ pub const VERSION: u32 = 2;
 /// Name of the file in the directory of the workspace.
 pub(crate) const FILE: &str = "workspace.json";
 const FRESH: &str = "workspace.json.new";
+
+/// Holds room on the disk for a record to come, so that a workspace can be stopped when the disk is full.
+const RESERVE: &str = "reserve";
+const RESERVED: u64 = 8 << 10;
 
 /// What kind of machine runs a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,7 +258,24 @@ impl Record {
             failpoint::pass("record.renamed");
             Ok(())
         };
-        write().map_err(|source| RecordError::Io { path: path.clone(), source })
+        let written = match write() {
+            Err(error) if is_full(&error) && fs::remove_file(directory.join(RESERVE)).is_ok() => write(),
+            written => written,
+        };
+        written.map_err(|source| RecordError::Io { path: path.clone(), source })?;
+        if !self.ephemeral {
+            reserve(directory);
+        }
+        Ok(())
+    }
+}
+
+/// Puts room aside, if that is not done already. Where there is none, the record's next version finds it or not.
+fn reserve(directory: &Path) {
+    let path = directory.join(RESERVE);
+    let Ok(file) = File::create_new(&path) else { return };
+    if fallocate(&file, FallocateFlags::empty(), 0, RESERVED).is_err() {
+        let _ = fs::remove_file(&path);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::agent::Agent;
 use crate::directory::WorkspaceError;
+use crate::full::is_full;
 use crate::home::Home;
 use crate::program::{self, ProgramError};
 use crate::record::{ExecutionMode, State};
@@ -17,6 +18,7 @@ use pyro_oci::{DiskError, Image, LayerDisk, StoreError, UnpackError};
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{BUILD_ID, Exec, Ready, Step};
 use serde::{Deserialize, Serialize};
+use std::error::Error;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -132,6 +134,8 @@ pub enum Cause {
     Host,
     /// This workspace or its image.
     Workspace,
+    /// The disk of the state directory is full.
+    DiskFull,
     /// Its supervisor went away.
     Vanished,
     /// The user had enough.
@@ -143,6 +147,8 @@ impl From<&StartError> for NotStarted {
         let cause = match error {
             StartError::Firmware(_) => Cause::Firmware,
             StartError::Cancelled => Cause::Cancelled,
+            // Not the host's fault, whatever it kept from being made.
+            _ if is_full(error) => Cause::DiskFull,
             _ if error.is_of_the_host() => Cause::Host,
             _ => Cause::Workspace,
         };
@@ -152,8 +158,9 @@ impl From<&StartError> for NotStarted {
 
 impl NotStarted {
     /// Because of something in this workspace.
-    pub(crate) fn here(error: &dyn std::fmt::Display) -> Self {
-        Self { message: error.to_string(), cause: Cause::Workspace }
+    pub(crate) fn here(error: &(dyn Error + 'static)) -> Self {
+        let cause = if is_full(error) { Cause::DiskFull } else { Cause::Workspace };
+        Self { message: error.to_string(), cause }
     }
 
     /// Because the user had enough.

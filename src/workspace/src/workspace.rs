@@ -11,7 +11,7 @@ use crate::upper;
 use jiff::Timestamp;
 use pyro_oci::{Digest, Image};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 
 /// File whose lock is held while names are compared and one is taken.
@@ -174,8 +174,12 @@ impl Workspace {
     /// Removes what a machine that is gone left in its directory for sockets.
     pub(crate) fn clear_run_dir(&self) -> Result<(), WorkspaceError> {
         let path = self.directory.run_dir();
-        remove_all(&path)?;
-        make_directory(&path)
+        match fs::read_dir(&path) {
+            // It stays: making it again takes room that a full disk does not have.
+            Ok(entries) => entries.flatten().try_for_each(|entry| remove_all(&entry.path())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_directory(&path),
+            Err(error) => Err(WorkspaceError::at(&path)(error)),
+        }
     }
 
     /// Lets go of it: others may answer for it now.

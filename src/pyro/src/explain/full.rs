@@ -1,8 +1,8 @@
-//! A full disk, wherever in the causes of an error it is.
+//! What is to be done about a full disk.
 
 use crate::error::UserError;
+use pyro_workspace::is_full;
 use std::error::Error;
-use std::io::{self, ErrorKind};
 
 /// What to do when the disk of the state directory is full.
 pub const STATE: &str = "the disk of the state directory is full; pyro env prune frees what nothing uses";
@@ -12,18 +12,7 @@ pub const OUTPUT: &str = "the disk is full; free space there, or choose another 
 
 /// What a user is told if that is the cause.
 pub fn full(error: &(dyn Error + 'static), hint: &str) -> Option<UserError> {
-    let mut cause = Some(error);
-    while let Some(error) = cause.filter(|cause| !is_full(*cause)) {
-        cause = error.source();
-    }
-    cause.map(|_| UserError::new("disk_full", error).hint(hint))
-}
-
-/// The disk is full, or the user's share of it.
-fn is_full(error: &(dyn Error + 'static)) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    is_full(error).then(|| UserError::new("disk_full", error).hint(hint))
 }
 
 #[cfg(test)]

@@ -105,6 +105,7 @@ pub fn not_started(error: &NotStarted, host_compat_allowed: bool) -> UserError {
             "set PYRO_LIBKRUNFW to a libkrunfw.so.5, or put one into the state directory's lib/"
         }
         Cause::Cancelled => return UserError::new("interrupted", error),
+        Cause::DiskFull => return UserError::new("disk_full", error).hint(STATE),
         Cause::Host if !host_compat_allowed => {
             "pyro doctor says what is missing; --allow-host-compat runs without a virtual machine"
         }
@@ -139,6 +140,7 @@ pub fn lifecycle_error(error: &LifecycleError) -> UserError {
         LifecycleError::Build(id) => UserError::new("other_version", error)
             .hint(format!("pyro workspace stop {id} && pyro workspace start {id}")),
         LifecycleError::NotRun(failure) => not_run(failure),
+        LifecycleError::DiskFull(_) => UserError::new("disk_full", error).hint(STATE),
         LifecycleError::Supervisor(_) => UserError::new("supervisor", error).hint("pyro workspace list"),
     }
 }

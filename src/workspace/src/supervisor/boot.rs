@@ -85,7 +85,7 @@ fn hear(channel: &UnixStream, until: Until<'_>) -> Result<Word, NotStarted> {
     let mut reader = Patient { stream: channel, until, ended: None };
     frame::read(&mut reader).map_err(|error| match reader.ended {
         Some(Woken::Cancelled) => NotStarted::cancelled(),
-        Some(_) => NotStarted::here(&"it took too long"),
+        Some(_) => NotStarted::here(&io::Error::new(io::ErrorKind::TimedOut, "it took too long")),
         None => NotStarted::vanished(&error),
     })
 }

@@ -1,13 +1,15 @@
 //! What front ends and a supervisor say to each other, on a socket in the workspace's `run/`.
 //!
-//! One connection carries one [`Order`] and one [`Answer`]. New orders go to the end: a workspace may
+//! One connection carries one [`Order`] and one [`Answer`]. New ones of both go to the end: a workspace may
 //! have been started by an older build than that of the front end that stops it.
 
 use crate::directory::Directory;
+use crate::full::is_full;
 use crate::session::connect;
 use pyro_protocol::frame::{self, FrameError};
 use pyro_protocol::{Exec, Failure};
 use serde::{Deserialize, Serialize};
+use std::error::Error;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -44,6 +46,15 @@ pub(crate) enum Answer {
     Running(u64),
     /// The command was not started.
     NotRun(Failure),
+    /// As [`Answer::Failed`], because the disk of the state directory is full.
+    DiskFull(String),
+}
+
+impl Answer {
+    /// It is not done, or not quite.
+    pub fn failed(error: &(dyn Error + 'static)) -> Self {
+        if is_full(error) { Self::DiskFull(error.to_string()) } else { Self::Failed(error.to_string()) }
+    }
 }
 
 /// Why an order was not carried out.

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -84,19 +84,14 @@ pub fn supervise(home: &Path, id: &WorkspaceId, cancel: &Cancel) -> Result<(), S
     failpoint::pass("supervisor.begun");
     let is_new = workspace.record().state == State::Creating;
     let heard = listen_to(&channel, cancel).map_err(SupervisorError::Wait)?;
-    let mut running = match start(&home, workspace, cancel) {
-        Ok(running) => running,
+    let (running, listener) = match start(&home, workspace, cancel) {
+        Ok(started) => started,
         Err(failed) => {
             // The front end, if it is there, has the lock too, and decides what becomes of it.
             tell(&channel, &Word::Failed(failed));
             return Ok(());
         }
     };
-    failpoint::pass("supervisor.booted");
-    let listener =
-        listen(&running.workspace().directory().run_dir(), control::SOCKET).map_err(SupervisorError::Wait)?;
-    running.settle(State::Started { build: BUILD_ID.into() })?;
-    failpoint::pass("supervisor.started");
     tell(&channel, &Word::Started(running.steps().to_vec()));
     if heard.recv().is_err() {
         tracing::info!("the front end went away before the machine was ready");
@@ -132,13 +127,20 @@ fn listen_to(channel: &UnixStream, cancel: &Cancel) -> io::Result<mpsc::Receiver
     Ok(receiver)
 }
 
-fn start(home: &Home, workspace: Workspace, cancel: &Cancel) -> Result<Running, NotStarted> {
+/// Starts the machine, and is there for those who have orders.
+fn start(home: &Home, workspace: Workspace, cancel: &Cancel) -> Result<(Running, UnixListener), NotStarted> {
     let image = image(home, workspace.record()).map_err(|error| NotStarted::here(&error))?;
     let until = Until { deadline: None, cancel };
     let started = Running::start(home, &image, workspace, until);
-    let running = started.map_err(|error: StartError| NotStarted::from(&error))?;
+    let mut running = started.map_err(|error: StartError| NotStarted::from(&error))?;
     make_workspace(&running, &image, until).map_err(|error| NotStarted::here(&error))?;
-    Ok(running)
+    failpoint::pass("supervisor.booted");
+    let run_dir = running.workspace().directory().run_dir();
+    let listener = listen(&run_dir, control::SOCKET).map_err(|error| NotStarted::here(&error))?;
+    let started = running.settle(State::Started { build: BUILD_ID.into() });
+    started.map_err(|error| NotStarted::here(&error))?;
+    failpoint::pass("supervisor.started");
+    Ok((running, listener))
 }
 
 /// Makes the directory of the user's files, which commands and front ends count on.

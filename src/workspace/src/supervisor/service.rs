@@ -55,28 +55,27 @@ pub fn serve(running: Running, listener: &UnixListener, cancel: &Cancel) -> Resu
                 (Err(problem), Ok(())) => Answer::Failed(format!(
                     "it is stopped, but what was written last may not be on its disk: {problem}"
                 )),
-                (_, Err(error)) => Answer::Failed(error.to_string()),
+                (_, Err(error)) => Answer::failed(error),
             };
             reply(front_end.as_ref(), &answer);
             stopped?;
         }
         Ending::Halt(front_end) => {
             let halted = running.stop(State::Stopped);
-            let answer =
-                halted.as_ref().map_or_else(|error| Answer::Failed(error.to_string()), |()| Answer::Done);
-            reply(Some(&front_end), &answer);
+            reply(Some(&front_end), &done(&halted));
             halted?;
         }
         Ending::Delete(front_end) => {
             let deleted = running.discard();
-            reply(
-                front_end.as_ref(),
-                &deleted.as_ref().map_or_else(|error| Answer::Failed(error.to_string()), |()| Answer::Done),
-            );
+            reply(front_end.as_ref(), &done(&deleted));
             deleted?;
         }
     }
     Ok(())
+}
+
+fn done(result: &Result<(), WorkspaceError>) -> Answer {
+    result.as_ref().map_or_else(|error| Answer::failed(error), |()| Answer::Done)
 }
 
 fn reply(front_end: Option<&UnixStream>, answer: &Answer) {
@@ -155,7 +154,7 @@ fn detach<'scope>(
                 directory.touch();
             }
             Ok(Detached::NotRun(failure)) => answer(Answer::NotRun(failure)),
-            Err(error) => answer(Answer::Failed(error.to_string())),
+            Err(error) => answer(Answer::failed(&error)),
         }
     });
 }
