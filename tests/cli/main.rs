@@ -21,6 +21,7 @@ mod host;
 mod host_compat;
 mod mcp;
 mod modes;
+mod odd;
 mod prepare;
 mod project;
 mod prune;

@@ -234,6 +234,8 @@ pub fn files_are_listed_read_and_written(pyro: &Pyro) {
     let json = read(&["src/test.sh", "--json"]).ended(0).json();
     assert_eq!((&json["bytes"], &json["truncated"]), (&json!(65536), &json!(true)));
     assert_eq!(sub(&made, "file", "write", &["outer/new", "--text", "x"]).code, 1);
+    let ran = sub(&made, "file", "write", &["link", "--text", "x"]).ended(1);
+    assert!(ran.stderr.contains("link is a symbolic link to src/sum.py: name that file"), "{ran:?}");
     made.run("stop", &[]).ended(0);
     let ran = read(&["README"]).ended(1);
     assert!(ran.stderr.contains(&format!("hint: pyro workspace start {}", made.id)), "{ran:?}");
@@ -382,6 +384,14 @@ pub fn a_push_is_whole_or_not_at_all(pyro: &Pyro) {
     fs::write(&archive, tar.into_inner().unwrap()).unwrap();
     push(&[text(&archive), "--dest", "/workspace/from/tar"]).ended(0);
     assert_eq!(made.sh("cat from/tar/in/file from/tar/in/same").ended(0).stdout, "tar\ntar\n");
+
+    // Of a plain directory, too, the repository stays behind.
+    let plain = source.with_file_name("plain");
+    fs::create_dir_all(plain.join(".git")).unwrap();
+    fs::write(plain.join(".git/config"), "[core]\n\tbare = true\n").unwrap();
+    fs::write(plain.join("pushed"), "x").unwrap();
+    push(&[text(&plain)]).ended(0);
+    made.sh("git rev-parse --is-bare-repository | grep -q false && test -f pushed && rm pushed").ended(0);
 
     // A file is where a directory should be: nothing of it is sent.
     made.sh("rm -r from/tar/in; echo in the way > from/tar/in; echo kept > README").ended(0);

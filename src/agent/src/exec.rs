@@ -57,7 +57,10 @@ impl<'a> Session<'a> {
         let _pass = gate.pass();
         let mut command = Command::new(exec, &users::load())?;
         if exec.create_cwd {
-            command.make_cwd()?;
+            // It is not the command that is missing.
+            command
+                .make_cwd()
+                .map_err(|failure| invalid(format!("working directory: {}", failure.message)))?;
         }
         if users::groups_are_fixed() {
             command.identity.groups = None;

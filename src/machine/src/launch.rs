@@ -93,6 +93,13 @@ pub fn program() -> Result<PathBuf, LaunchError> {
         .ok_or(LaunchError::NoProgram(own))
 }
 
+/// Keeps what is open here from all programs that are started from now on. Whoever started us may have left
+/// more open than the usual three: locks and pipes, which would last as long as a machine does.
+pub fn pass_nothing_on() {
+    // A kernel before 5.11 cannot; it is no worse off than before.
+    let _ = pyro_sys::fds::close_on_exec_from(3);
+}
+
 /// Starts `program` as the machine of `spec`, and returns at once: whether the machine came up is
 /// what its agent says on the ready socket, and [`Machine::end`] otherwise. The program keeps `held`
 /// open until nothing is left of the machine: a lock that must not be free before.
@@ -101,6 +108,7 @@ pub fn program() -> Result<PathBuf, LaunchError> {
 /// [`LaunchError`]; nothing runs then.
 pub fn launch(program: &Path, spec: &Spec, held: Option<OwnedFd>) -> Result<Machine, LaunchError> {
     let spawned = Report::stage("spawned");
+    pass_nothing_on();
     let (ours, theirs) = UnixStream::pair().map_err(LaunchError::Prepare)?;
     let complaint = memfd_create("pyro-machine", MemfdFlags::CLOEXEC)
         .map_err(|error| LaunchError::Prepare(error.into()))?;
@@ -209,7 +217,11 @@ impl Machine {
             if text.is_empty()
                 && let Ok(Some(status)) = status
             {
-                text = format!("{status:?}");
+                text = match (status.terminating_signal(), status.exit_status()) {
+                    (Some(signal), _) => format!("killed by signal {signal}"),
+                    (_, Some(code)) => format!("exit status {code}"),
+                    _ => format!("{status:?}"),
+                };
             }
             End { reason: Reason::Vanished(text.trim().into()), console: Vec::new(), peak_kib: 0 }
         })

@@ -36,6 +36,11 @@ impl UserError {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Nobody reads what a command puts out any more, which has killed it.
+    pub fn output_closed() -> Self {
+        Self { exit: Exit::OUTPUT_CLOSED, ..Self::new("output_closed", "the output was closed") }
+    }
+
     /// What programs are told of it.
     pub fn to_json(&self) -> Value {
         let mut value = json!({"code": self.code, "message": self.message, "hint": self.hint});

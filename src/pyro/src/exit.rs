@@ -22,6 +22,9 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// As a shell has it of a command that wrote to a pipe without a reader (SIGPIPE).
+    pub const OUTPUT_CLOSED: Self = Self::Command(128 + 13);
+
     /// The status that the shell sees.
     pub const fn code(self) -> u8 {
         match self {

@@ -49,6 +49,9 @@ pub enum WorkspaceError {
         /// Who has it.
         id: WorkspaceId,
     },
+    /// What could be an id is no name: one could not be told from the other.
+    #[error("no workspace can be called {0}: ids begin so")]
+    NameOfId(String),
     /// Another process answers for it and does not let go.
     #[error("{0} is being worked on by another pyro process")]
     Busy(WorkspaceId),

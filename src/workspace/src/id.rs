@@ -57,6 +57,9 @@ impl fmt::Display for Name {
     }
 }
 
+/// Hexadecimal digits of an identity.
+const DIGITS: usize = 12;
+
 /// Identity of a workspace: `ws_` and twelve hexadecimal digits, made by pyro.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -73,7 +76,7 @@ impl WorkspaceId {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn random() -> std::io::Result<Self> {
-        let mut bytes = [0; 6];
+        let mut bytes = [0; DIGITS / 2];
         let mut filled = 0;
         while filled < bytes.len() {
             filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
@@ -86,16 +89,22 @@ impl WorkspaceId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether an identity may begin so.
+    #[must_use]
+    pub fn may_begin(text: &str) -> bool {
+        text.strip_prefix("ws_").is_some_and(|digits| {
+            digits.len() <= DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    }
 }
 
 impl TryFrom<String> for WorkspaceId {
     type Error = BadId;
 
     fn try_from(text: String) -> Result<Self, BadId> {
-        let digits = text.strip_prefix("ws_").unwrap_or_default();
-        let valid =
-            digits.len() == 12 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if valid { Ok(Self(text)) } else { Err(BadId(text)) }
+        let whole = text.len() == "ws_".len() + DIGITS;
+        if whole && Self::may_begin(&text) { Ok(Self(text)) } else { Err(BadId(text)) }
     }
 }
 

@@ -5,9 +5,11 @@ use crate::home::Home;
 use crate::id::{Name, WorkspaceId};
 use crate::overview::Overview;
 use crate::record::{Record, State};
+use crate::session::too_long;
 use crate::supervisor::control::{self, Answer, Order, OrderError};
 use crate::until::{Until, Woken};
 use crate::workspace::{Names, Workspace};
+use pyro_protocol::frame::FrameError;
 use pyro_protocol::{Exec, Failure};
 use std::collections::BTreeMap;
 use std::io;
@@ -104,18 +106,23 @@ pub fn stop(directory: &Directory) -> Result<bool, LifecycleError> {
         drop(directory.lock_for(LOCK_MAX));
         return Ok(true);
     };
-    let was_running = matches!(workspace.record().state, State::Started { .. });
+    let problem = match &workspace.record().state {
+        State::Started { .. } => Some("its machine was gone already".to_owned()),
+        State::Crashed { reason } => Some(format!("it has crashed: {reason}")),
+        _ => None,
+    };
     if workspace.record().state != State::Stopped {
         workspace.change(|record| record.state = State::Stopped)?;
         workspace.clear_run_dir()?;
     }
     drop(workspace.release());
-    if was_running {
-        // Nobody has flushed it.
-        let problem = "its machine was gone already; what was written last may be lost";
-        return Err(LifecycleError::Supervisor(problem.into()));
+    match problem {
+        // Nobody has flushed it, or not with success.
+        Some(problem) => {
+            Err(LifecycleError::Supervisor(format!("{problem}; what was written last may be lost")))
+        }
+        None => Ok(false),
     }
-    Ok(false)
 }
 
 /// Ends the machine of a workspace, if there is one, whatever is lost with it.
@@ -128,6 +135,22 @@ pub fn halt(directory: &Directory) -> Result<(), LifecycleError> {
         Some(workspace) => drop(workspace.release()),
     }
     Ok(())
+}
+
+/// Ends the machine of a workspace, if there is one, and takes the workspace.
+///
+/// # Errors
+/// [`LifecycleError`].
+pub(crate) fn seize(directory: &Directory) -> Result<Workspace, LifecycleError> {
+    let deadline = Instant::now() + LOCK_MAX;
+    loop {
+        halt(directory)?;
+        match claim(directory) {
+            // Somebody was faster, and has started it again.
+            Err(LifecycleError::State { state: State::Started { .. }, .. }) if Instant::now() < deadline => {}
+            claimed => return claimed,
+        }
+    }
 }
 
 /// Deletes a workspace, whatever runs in it.
@@ -247,6 +270,7 @@ pub fn detach(directory: &Directory, exec: Exec) -> Result<Sent, LifecycleError>
         Ok((Answer::Done, _)) => {
             Err(LifecycleError::Supervisor("its supervisor did not start the command".into()))
         }
+        Err(OrderError::Lost(FrameError::TooLong(_))) => Err(LifecycleError::NotRun(too_long())),
         Err(error) => Err(gone(directory)?.unwrap_or_else(|| LifecycleError::Supervisor(error.to_string()))),
     }
 }

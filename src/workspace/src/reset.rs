@@ -3,8 +3,8 @@
 use crate::directory::{Directory, Generation, WorkspaceError, remove_all};
 use crate::failpoint;
 use crate::home::Home;
-use crate::id::Name;
-use crate::lifecycle::{LifecycleError, claim, halt};
+use crate::id::{Name, WorkspaceId};
+use crate::lifecycle::{LifecycleError, claim, seize};
 use crate::record::{Record, State};
 use crate::running::NotStarted;
 use crate::snapshot::{SnapshotError, layers_now, layers_of};
@@ -24,9 +24,17 @@ pub enum ResetError {
     /// Its directory.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
-    /// The new machine did not start. A reset workspace is as it was before, but stopped.
+    /// The machine of a fork did not start.
     #[error("{}", .0.message)]
     NotStarted(NotStarted),
+    /// That of a reset did not, so the workspace has its old files; but it is stopped.
+    #[error("{}; {id} has its old files, and is stopped", failed.message)]
+    NotReset {
+        /// The workspace.
+        id: WorkspaceId,
+        /// Why not.
+        failed: NotStarted,
+    },
 }
 
 /// Throws away what was done in a workspace, and starts it again on what it was created with, or on a
@@ -44,8 +52,7 @@ pub fn reset(
     // Before anything is stopped.
     layers_of(&directory.record()?, snapshot)?;
     directory.touch();
-    halt(directory)?;
-    let mut workspace = claim(directory)?;
+    let mut workspace = seize(directory)?;
     let before = workspace.record().clone();
     let layers = layers_of(&before, snapshot)?;
     let old = workspace.generation();
@@ -59,6 +66,7 @@ pub fn reset(
         record.state = State::Stopped;
     })?;
     failpoint::pass("reset.switched");
+    let before_id = before.id.clone();
     let booted = boot(home, workspace, until);
     match &booted {
         // It is of no use to anybody. What stays of it the next command removes.
@@ -69,7 +77,7 @@ pub fn reset(
         }
         Err(_) => undo(directory, before, &fresh)?,
     }
-    booted.map_err(ResetError::NotStarted)
+    booted.map_err(|failed| ResetError::NotReset { id: before_id, failed })
 }
 
 /// Goes back to the generation before, unless somebody has gone on with the new one meanwhile, or

@@ -359,7 +359,7 @@ fn await_ready(
         Woken::Readable(_) => return Err(died()),
         other => return Err(late(other)),
     };
-    let mut reader = Patient { stream: &stream, until, ended: None };
+    let mut reader = Patient { stream: &stream, until, silence: None, ended: None };
     let ready: Ready = frame::read(&mut reader).map_err(|error| match (reader.ended, error) {
         (Some(woken), _) => late(woken),
         (None, FrameError::Closed | FrameError::Io(_)) => died(),

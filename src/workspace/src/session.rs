@@ -5,12 +5,13 @@
 
 use crate::until::{Until, Woken};
 use pyro_protocol::frame::{self, FrameError};
-use pyro_protocol::{Ended, Exec, Failure, Input, Reply, Request, Window};
+use pyro_protocol::{Ended, Exec, Failure, FailureKind, Input, Reply, Request, Window};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// Which of a command's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,7 @@ impl Session {
         match frame::write(&stream, &Request::Exec(exec)) {
             Ok(()) => Ok(Self { stream: BufReader::new(stream) }),
             Err(FrameError::Io(error)) => Err(SessionError::Connect(error)),
+            Err(FrameError::TooLong(_)) => Err(SessionError::Failed(too_long())),
             Err(error) => Err(SessionError::Connect(io::Error::other(error))),
         }
     }
@@ -88,7 +90,7 @@ impl Session {
 
     /// Waits until the command runs. To be called before [`Session::wait`], or not at all.
     pub(crate) fn started(&mut self, until: Until<'_>) -> Result<(), SessionError> {
-        match (Patient { stream: &mut self.stream, until, ended: None }).reply()? {
+        match (Patient { stream: &mut self.stream, until, silence: None, ended: None }).reply()? {
             Reply::Started { .. } => Ok(()),
             Reply::Failed(failure) => Err(SessionError::Failed(failure)),
             _ => Err(SessionError::Confused),
@@ -104,7 +106,7 @@ impl Session {
         until: Until<'_>,
         mut sink: impl FnMut(Stream, &[u8]) -> io::Result<()>,
     ) -> Result<Ended, SessionError> {
-        let mut reader = Patient { stream: &mut self.stream, until, ended: None };
+        let mut reader = Patient { stream: &mut self.stream, until, silence: None, ended: None };
         loop {
             match reader.reply()? {
                 Reply::Started { .. } => {}
@@ -129,7 +131,11 @@ impl InputWriter {
             let count = match source.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It would wait for more.
+                    let _ = frame::write(&self.stream, &Input::CloseStdin);
+                    return Err(error);
+                }
             };
             let input = match count {
                 0 => Input::CloseStdin,
@@ -158,6 +164,8 @@ impl InputWriter {
 pub(crate) struct Patient<'a, S> {
     pub stream: S,
     pub until: Until<'a>,
+    /// How long the other side may be silent; `None`: as long as it likes.
+    pub silence: Option<Duration>,
     pub ended: Option<Woken>,
 }
 
@@ -198,7 +206,9 @@ impl Source for &mut BufReader<UnixStream> {
 impl<S: Source> Read for Patient<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(awaited) = self.stream.awaited() else { return self.stream.read(buffer) };
-        match self.until.readable(&[awaited])? {
+        let silent = self.silence.map(|limit| Instant::now() + limit);
+        let deadline = self.until.deadline.into_iter().chain(silent).min();
+        match (Until { deadline, ..self.until }).readable(&[awaited])? {
             Woken::Readable(_) => self.stream.read(buffer),
             other => {
                 self.ended = Some(other);
@@ -206,6 +216,15 @@ impl<S: Source> Read for Patient<'_, S> {
             }
         }
     }
+}
+
+/// Why a command that fits no frame was not run.
+pub(crate) fn too_long() -> Failure {
+    let message = format!(
+        "the command line and its variables are over {} MiB: put what is long into a file",
+        frame::FRAME_MAX >> 20
+    );
+    Failure { kind: FailureKind::Invalid, message }
 }
 
 /// Why an agent could not be reached, in words: where nobody listens there is no machine.

@@ -224,6 +224,9 @@ impl Names {
         name: &Name,
         own: Option<&WorkspaceId>,
     ) -> Result<Self, WorkspaceError> {
+        if WorkspaceId::may_begin(name.as_str()) {
+            return Err(WorkspaceError::NameOfId(name.to_string()));
+        }
         let path = home.workspaces().join(NAMES_LOCK);
         let lock = lock::wait(&path).map_err(WorkspaceError::at(&path))?;
         let all = Directory::all(home).map_err(WorkspaceError::at(&home.workspaces()))?;

@@ -104,7 +104,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> Exit {
     let out = Output::new(cli.global.json);
     match dispatch(cli, out) {
         Ok(exit) => exit,
-        Err(error) if error.code == "output_closed" => Exit::Done,
+        Err(error) if error.code == "output_closed" => error.exit,
         Err(error) => out.error(&error),
     }
 }
@@ -142,10 +142,9 @@ fn refuse(args: &[OsString], error: &clap::Error) -> Exit {
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         return Output::new(true).error(&UserError::usage(message).hint(help_for(args)));
     }
-    match error.print() {
-        Ok(()) if error.use_stderr() => Exit::Usage,
-        _ => Exit::Done,
-    }
+    // Who closed the output does not want to know.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
 /// The command that explains what was meant: `pyro env pull --help`.

@@ -1,7 +1,5 @@
 //! The one place that writes to the user: content to stdout, everything else to stderr.
 
-#![expect(clippy::print_stderr, reason = "this file is where pyro speaks to its user")]
-
 use crate::error::UserError;
 use crate::exit::Exit;
 use serde::Serialize;
@@ -75,10 +73,9 @@ impl Output {
 
     /// Tells what went wrong: an object on stdout with `--json`, else lines on stderr.
     pub fn error(self, error: &UserError) -> Exit {
-        if self.json {
-            // Whoever closed stdout does not want to know.
-            let _ = self.json(&json!({ "error": error.to_json() }));
-        } else {
+        // Where stdout cannot be written, stderr perhaps can.
+        let told = self.json && self.json(&json!({ "error": error.to_json() })).is_ok();
+        if !told {
             self.note(format_args!("error: {}", error.message));
             if let Some(hint) = &error.hint {
                 self.note(format_args!("hint: {hint}"));
@@ -89,8 +86,7 @@ impl Output {
 
     /// A note for the reader, one line on stderr.
     pub fn note(self, text: impl std::fmt::Display) {
-        // In one piece, also where stderr is not buffered.
-        let line = format!("{text}\n");
-        eprint!("{line}");
+        // In one piece, also where stderr is not buffered. Who closed it does not want to know.
+        let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
     }
 }

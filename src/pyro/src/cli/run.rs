@@ -125,8 +125,8 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
         tty: args.wanted.tty.then(window),
         timeout_ms: milliseconds(timeout),
     };
-    let session = running.exec(exec).map_err(|error| failed(session_error(&running, &error)))?;
-    let terminal = connect(args.wanted, &context.signals, || session.input())?;
+    let session = running.exec(exec).map_err(|error| session_error(&running, &error))?;
+    let terminal = connect(out, args.wanted, &context.signals, || session.input())?;
     let mut outlet = Outlet::new(out);
     let patience = Some((Instant::now() + timeout + GRACE).min(started + Duration::from_secs(ttl)));
     let ended =
@@ -135,7 +135,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     let ended = match ended {
         Ok(ended) => ended,
         Err(SessionError::Failed(failure)) => return refused(out, &name, mode, &failure),
-        Err(error) => return Err(context.interrupted(failed(session_error(&running, &error)))),
+        Err(error) => return Err(context.interrupted(session_error(&running, &error))),
     };
     trace::reached("command ended");
     // Nothing in the machine is worth a word of goodbye: it is killed and its disk removed.
@@ -149,7 +149,7 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
     if out.is_json() {
         let [stdout, stderr] = outlet.finish();
         let timed_out = ended.timed_out;
-        out.json(&Report {
+        let report = Report {
             environment: &name,
             execution_mode: mode,
             exit_code: code,
@@ -157,7 +157,8 @@ pub fn run(context: &Context, args: RunArgs) -> Result<Exit, UserError> {
             duration_ms,
             stdout,
             stderr,
-        })?;
+        };
+        out.json(&report).or_else(|error| unread(error, exit))?;
     } else {
         if ended.timed_out {
             out.note(format_args!(
@@ -178,11 +179,22 @@ fn session_error(running: &Running, error: &SessionError) -> UserError {
         SessionError::Lost(_) => {
             UserError::new("machine_lost", format_args!("{error}: {}", running.last_words()))
                 .hint("pyro doctor")
+                .exit(Exit::NotRun)
         }
+        SessionError::Failed(failure) => not_run(failure),
         SessionError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            UserError::new("output_closed", "the output was closed")
+            UserError::output_closed()
         }
-        _ => UserError::new("agent", error).hint("pyro doctor"),
+        _ => UserError::new("agent", error).hint("pyro doctor").exit(Exit::NotRun),
+    }
+}
+
+/// The result of a command that has ended could not be written: its status is a result, too, if nobody
+/// wants the rest.
+pub fn unread(error: io::Error, exit: Exit) -> Result<(), UserError> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Err(UserError::output_closed().exit(exit)),
+        _ => Err(UserError::from(error).exit(Exit::NotRun)),
     }
 }
 

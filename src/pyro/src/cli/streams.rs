@@ -42,6 +42,7 @@ pub fn milliseconds(limit: Duration) -> Option<u64> {
 /// # Errors
 /// When descriptors have run out.
 pub fn connect(
+    out: Output,
     wanted: Wanted,
     signals: &Signals,
     writer: impl Fn() -> Result<InputWriter, SessionError>,
@@ -51,7 +52,11 @@ pub fn connect(
     if interactive {
         let input = writer().map_err(unreachable)?;
         // Never joined: it may be inside a read of a terminal that nobody types at.
-        std::thread::spawn(move || input.copy(io::stdin()));
+        std::thread::spawn(move || {
+            if let Err(error) = input.copy(io::stdin()) {
+                out.note(format_args!("note: standard input cannot be read: {error}"));
+            }
+        });
     }
     if !tty {
         return Ok(None);
@@ -69,12 +74,15 @@ pub struct Kept {
     truncated: bool,
     #[serde(skip)]
     raw: Vec<u8>,
+    /// Whether something is missing before its end.
+    #[serde(skip)]
+    has_gap: bool,
 }
 
 impl Kept {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self { text: String::new(), bytes: 0, truncated: false, raw: Vec::new() }
+        Self { text: String::new(), bytes: 0, truncated: false, raw: Vec::new(), has_gap: false }
     }
 
     /// Takes what has come.
@@ -84,9 +92,17 @@ impl Kept {
         self.bytes += bytes.len() as u64;
     }
 
+    /// Says that something is missing here.
+    pub fn gap(&mut self, mark: &[u8]) {
+        self.has_gap = true;
+        if !self.raw.is_empty() && self.raw.len() + mark.len() <= KEPT_MAX {
+            self.raw.extend_from_slice(mark);
+        }
+    }
+
     /// As text, whatever it is.
     pub fn finish(mut self) -> Self {
-        self.truncated = self.bytes > self.raw.len() as u64;
+        self.truncated = self.has_gap || self.bytes > self.raw.len() as u64;
         self.text = String::from_utf8_lossy(&self.raw).into_owned();
         self
     }

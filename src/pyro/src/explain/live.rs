@@ -8,13 +8,19 @@ use pyro_workspace::live::{
     AccessError, ApplyError, BadPlace, ChangesError, ExportError, Live, PatchError, Place, PushError,
     WORKSPACE,
 };
-use pyro_workspace::patch::Misfit;
+use pyro_workspace::patch::{HostError, Misfit, ParseError, ParseProblem};
 use pyro_workspace::summary::SummaryError;
 use pyro_workspace::{Directory, FailureKind, Overview, SeedError, State};
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a supervisor may take to note what has become of its machine, and how often that is looked at.
+const SETTLING: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The place that a user names.
 ///
@@ -79,10 +85,16 @@ pub fn changes_error(live: &Live<'_>, error: &ChangesError) -> UserError {
 /// The machine does not answer any more: what has become of it, with the next step.
 pub fn gone(directory: &Directory, error: &dyn Display) -> UserError {
     let id = directory.id();
-    // Its supervisor, if it is there, is about to say why.
-    let now = match Overview::of(directory.clone()) {
-        Ok(found) => found.record.state,
-        Err(error) => return workspace_error(&error),
+    let deadline = Instant::now() + SETTLING;
+    let now = loop {
+        match Overview::of(directory.clone()) {
+            // Its supervisor is there, and about to say why.
+            Ok(found) if matches!(found.record.state, State::Started { .. }) && Instant::now() < deadline => {
+                thread::sleep(LOOK_EVERY);
+            }
+            Ok(found) => break found.record.state,
+            Err(error) => return workspace_error(&error),
+        }
     };
     let message = match now.reason() {
         Some(reason) => format!("{error}: {reason}"),
@@ -98,19 +110,31 @@ pub fn gone(directory: &Directory, error: &dyn Display) -> UserError {
 /// Why a patch was not applied, with the next step.
 pub fn patch_error(live: &Live<'_>, error: &PatchError) -> UserError {
     match error {
+        PatchError::Parse(ParseError { problem: ParseProblem::Path { .. }, .. }) => {
+            UserError::new("bad_patch", error).hint("name files as they are below /workspace: dir/file")
+        }
         PatchError::Parse(_) => UserError::new("bad_patch", error)
             .hint("write it as `diff -u` or `git diff` does, with the right counts in its @@ lines"),
         PatchError::Misfit(misfit) => {
             let id = live.directory().id();
             misfit_error(misfit).hint(match misfit.files.first() {
-                Some(file) => format!("pyro workspace file read {id} {}", file.path),
-                None => format!("pyro workspace file list {id}"),
+                Some(file) if file.is_there() => {
+                    format!("pyro workspace file read {id} {}", quoted(Path::new(&file.path)))
+                }
+                _ => format!("pyro workspace file list {id} --recursive"),
             })
         }
         PatchError::Long { .. } | PatchError::TooMuch => UserError::new("too_long", error)
             .hint(format!("pyro workspace file write {} PATH --text-file F", live.directory().id())),
         PatchError::Access(error) => access_error(live, error),
     }
+}
+
+/// As a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    // A name that no shell can be given is not in a hint that anybody can type.
+    shlex::try_quote(&text).map_or_else(|_| text.clone().into_owned(), Into::into)
 }
 
 /// Why a patch does not fit, file by file.
@@ -127,7 +151,10 @@ pub fn apply_error(live: &Live<'_>, to: &Path, error: &ApplyError) -> UserError 
         ApplyError::LeftOut(_) | ApplyError::TooMuch => UserError::new("not_in_patch", error)
             .hint(format!("pyro workspace export {id} PATH --output HOST_PATH takes any file")),
         ApplyError::Misfit(misfit) => misfit_error(misfit)
-            .hint(format!("pyro workspace diff {id} | git -C {} apply --3way", to.display())),
+            .hint(format!("pyro workspace diff {id} | git -C {} apply --reject takes what fits", quoted(to))),
+        ApplyError::Host(HostError::Blocked { .. }) => {
+            UserError::new("patch_does_not_fit", error).hint("move away what is in the way, and try again")
+        }
         ApplyError::Parse(_) => UserError::new("diff", error).hint("pyro doctor"),
         ApplyError::Host(_) => full(error, OUTPUT).unwrap_or_else(|| {
             UserError::new("host", error).hint("see that the directory is there and yours")

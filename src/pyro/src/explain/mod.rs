@@ -119,6 +119,7 @@ pub fn workspace_error(error: &WorkspaceError) -> UserError {
     match error {
         WorkspaceError::NameTaken { id, .. } => UserError::new("name_taken", error)
             .hint(format!("choose another --name, or: pyro workspace delete {id}")),
+        WorkspaceError::NameOfId(_) => UserError::usage(error).hint("choose another --name"),
         WorkspaceError::Busy(_) => UserError::new("busy", error).hint("try again when that process is done"),
         WorkspaceError::Gone(_) => UserError::new("not_found", error).hint("pyro workspace list"),
         _ => full(error, STATE).unwrap_or_else(|| UserError::new("workspace", error).hint("pyro doctor")),

@@ -46,5 +46,9 @@ pub fn reset_error(error: &ResetError) -> UserError {
         ResetError::Lifecycle(error) => lifecycle_error(error),
         ResetError::Workspace(error) => workspace_error(error),
         ResetError::NotStarted(failed) => not_started(failed, true),
+        ResetError::NotReset { id, failed } => {
+            let error = UserError { message: error.to_string(), ..not_started(failed, true) };
+            error.hint(format!("pyro workspace start {id}"))
+        }
     }
 }

@@ -14,9 +14,14 @@ use std::io::{self, BufReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 /// Most bytes taken from the connection at once: many descriptions, or a piece of content.
 const BUFFER: usize = 64 << 10;
+
+/// How long an agent may be silent when it is its turn. It answers at once, or tells what it finds as it goes;
+/// only to write everything to a disk can take long, on a machine that is slow.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// A connection with one request.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ impl<'a> Channel<'a> {
 
     /// A channel over a connection.
     pub fn over(stream: UnixStream, until: Until<'a>) -> Self {
-        let patient = Patient { stream, until, ended: None };
+        let patient = Patient { stream, until, silence: Some(SILENCE_MAX), ended: None };
         Self { reader: BufReader::with_capacity(BUFFER, patient), announced: None }
     }
 

@@ -128,11 +128,12 @@ impl CommandRecord {
         self.stdout_bytes + self.stderr_bytes
     }
 
-    /// How long it ran, or has been running.
+    /// How long it ran, or has been running; 0 if nobody knows.
     #[must_use]
     pub fn duration_ms(&self) -> u64 {
-        let end = self.ended_at.unwrap_or_else(Timestamp::now);
-        end.duration_since(self.started_at).as_millis().try_into().unwrap_or_default()
+        let running = || (self.outcome == Outcome::Running).then(Timestamp::now);
+        let duration = self.ended_at.or_else(running).map(|end| end.duration_since(self.started_at));
+        duration.and_then(|duration| duration.as_millis().try_into().ok()).unwrap_or_default()
     }
 }
 

@@ -73,7 +73,7 @@ pub fn apply(live: &Live<'_>, to: &Path, carry: Carry) -> Result<Applied, ApplyE
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let edits = edits?;
+    let edits = tree.clear(edits?)?;
     if carry == Carry::Out {
         tree.apply(&edits)?;
     }

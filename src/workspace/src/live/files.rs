@@ -1,9 +1,10 @@
 //! Single files.
 
 use super::{AccessError, Live, Place, WORKSPACE};
+use crate::agent::{AgentError, Look};
 use crate::diff::FileKind;
 use jiff::Timestamp;
-use pyro_protocol::{Depth, Entry, EntryKind, Read as Part, Walk};
+use pyro_protocol::{Depth, Entry, EntryKind, Failure, FailureKind, Read as Part, Walk};
 use serde::Serialize;
 use std::io::{self, Read};
 
@@ -110,12 +111,19 @@ pub fn read(live: &Live<'_>, place: &Place, max: u64) -> Result<FileContent, Acc
     Ok(FileContent { bytes, size })
 }
 
-/// Writes a file, all of it or nothing: a new one, or in place of a file or link that is there. Missing
-/// directories are made. Returns how many bytes it has.
+/// Writes a file, all of it or nothing: a new one, or in place of a file that is there. Missing directories are
+/// made. Returns how many bytes it has.
 ///
 /// # Errors
 /// [`AccessError`].
 pub fn write(live: &Live<'_>, place: &Place, content: impl Read) -> Result<u64, AccessError> {
+    // Whoever has read a file through a link means that file.
+    if let Look::There(Entry { kind: EntryKind::Symlink(target), .. }, _) =
+        live.agent.looks(WORKSPACE, live.until).at(place.as_bytes(), 0)?
+    {
+        let message = format!("{place} is a symbolic link to {}: name that file", target.escape_ascii());
+        return Err(AgentError::Failed(Failure { kind: FailureKind::Invalid, message }).into());
+    }
     let mut editing = live.agent.edit(&live.edits()?, live.until)?;
     let mut counted = Counted { reader: content, count: 0 };
     editing.write(place.as_bytes(), None, &mut counted)?;

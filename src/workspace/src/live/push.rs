@@ -3,7 +3,7 @@
 use super::{AccessError, Live, Place};
 use crate::agent::{AgentError, Editing};
 use crate::patch::is_repository;
-use crate::seed::{Owner, Seed, SeedError, SeedMode, Seeded};
+use crate::seed::{Owner, Seed, SeedError, Seeded};
 use pyro_layer::{Kind, Payload, Toc};
 use pyro_oci::{LayerError, StoreError, StoredLayer};
 use pyro_protocol::Edit;
@@ -39,7 +39,7 @@ impl From<StoreError> for PushError {
 }
 
 /// Puts the files of `seed` into the directory `dest`, all of them or none; what is there of the same
-/// name is replaced, everything else stays. A checkout comes without its repository: the workspace
+/// name is replaced, everything else stays. Repositories (`.git`) stay behind: the workspace
 /// has its own.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub fn push(live: &Live<'_>, seed: &Seed, dest: &Place) -> Result<Seeded, PushEr
         let Some(path) = entry.path.strip_prefix(PREFIX).and_then(|path| path.strip_prefix(b"/")) else {
             continue;
         };
-        if seeded.facts.mode == SeedMode::Checkout && is_repository(path) {
+        if is_repository(path) {
             continue;
         }
         let path = dest.join(path);

@@ -95,12 +95,21 @@ pub(super) fn plain(cursor: &mut Cursor<'_>) -> Result<Header, ParseError> {
     if let (Some(before), Some(after)) = (&old, &new)
         && before != after
     {
-        // A plain patch changes one file: `x.orig` and `x` are both `x`.
-        let name = if after.starts_with(before) { before } else { after }.clone();
+        // A plain patch changes one file: `x.orig` and `x` are both `x`, and so are `old-tree/x` and `new-tree/x`.
+        let name = match (below_top(before), below_top(after)) {
+            (Some(one), Some(other)) if one == other => one.to_vec(),
+            _ if after.starts_with(before) => before.clone(),
+            _ => after.clone(),
+        };
         (old, new) = (Some(name.clone()), Some(name));
     }
     let names = checked(Names { old, new, keeps_old: false }, &start)?;
     Ok(Header { names, old_mode: None, new_mode: None, ids: None, wants_hunks: true })
+}
+
+/// A path without its first component.
+fn below_top(path: &[u8]) -> Option<&[u8]> {
+    path.iter().position(|byte| *byte == b'/').map(|slash| &path[slash + 1..])
 }
 
 fn checked(names: Names, at: &Cursor<'_>) -> Result<Names, ParseError> {

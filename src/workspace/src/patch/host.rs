@@ -6,6 +6,7 @@
 //! was there goes into the same directory. A failure moves everything back; a kill leaves that to the
 //! next one ([`HostTree::recover`]).
 
+mod obstacles;
 mod recovery;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,14 @@ pub enum HostError {
         first: Box<HostError>,
         /// The directory that holds what was moved away.
         left: String,
+    },
+    /// Something is in the way that the workspace does not know.
+    #[error("{path} cannot be replaced or made: {why}")]
+    Blocked {
+        /// The file.
+        path: String,
+        /// What is in the way.
+        why: String,
     },
     /// What a killed process had begun cannot be undone.
     #[error("an apply to it was killed, and cannot be undone ({why}); what it had moved away is in {left}")]

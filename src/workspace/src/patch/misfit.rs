@@ -28,6 +28,14 @@ pub struct FileMisfit {
     pub reason: Reason,
 }
 
+impl FileMisfit {
+    /// Whether there is a file to look at.
+    #[must_use]
+    pub const fn is_there(&self) -> bool {
+        !matches!(self.reason, Reason::Missing | Reason::Refused { .. })
+    }
+}
+
 /// Why a patch does not fit a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]

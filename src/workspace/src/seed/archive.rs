@@ -10,6 +10,7 @@ use pyro_oci::{LooseTar, Store};
 use rustix::fs::{AtFlags, CWD, statat};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io;
 use std::path::Path;
 
 /// Looks at the archive's file alone.
@@ -37,6 +38,9 @@ fn write_again(store: &Store, path: &Path, owner: Owner, until: Until<'_>) -> Re
     let after = Stamp::of(&rustix::fs::fstat(&file).map_err(|error| source_error(error.into()))?);
     if before != after {
         return Err(SeedError::Changing(path.display().to_string()));
+    }
+    if tar.toc().tar_bytes() == 0 {
+        return Err(source_error(io::Error::other("it is empty, and so no archive")));
     }
     check(tar.toc()).map_err(refused)?;
     let layers = std::slice::from_ref(tar.toc());
@@ -76,7 +80,7 @@ fn write_again(store: &Store, path: &Path, owner: Owner, until: Until<'_>) -> Re
 
 /// Refuses members that could do more than lie in a directory.
 fn check(toc: &Toc) -> Result<(), ArchiveError> {
-    let mut links: HashSet<&[u8]> = HashSet::new();
+    let (mut links, mut parents_of_members) = (HashSet::<&[u8]>::new(), HashSet::<&[u8]>::new());
     for entry in toc.entries() {
         let refuse = |why| Err(ArchiveError::Member { path: display(&entry.path), why });
         match &entry.kind {
@@ -87,9 +91,14 @@ fn check(toc: &Toc) -> Result<(), ArchiveError> {
             }
             _ => {}
         }
-        let parents = entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        if parents.into_iter().any(|(at, _)| links.contains(&entry.path[..at])) {
-            return refuse("lies behind a symbolic link");
+        if !matches!(entry.kind, Kind::Directory) && parents_of_members.contains(&*entry.path) {
+            return refuse("takes the place of a directory that has members");
+        }
+        for (slash, _) in entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/') {
+            if links.contains(&entry.path[..slash]) {
+                return refuse("lies behind a symbolic link");
+            }
+            parents_of_members.insert(&entry.path[..slash]);
         }
         if entry.path.split(|byte| *byte == b'/').any(|name| name.starts_with(b".wh.")) {
             return refuse("has a name that means in a layer that something is gone");

@@ -30,6 +30,7 @@ pub(super) struct Checkout {
 #[derive(Clone, Debug)]
 pub(super) struct Files {
     pub index: PathBuf,
+    pub objects: PathBuf,
     /// Copied if they are there; relative to `.git`, and where they are.
     pub info: [(&'static str, PathBuf); 3],
 }
@@ -74,7 +75,7 @@ impl Checkout {
         let git = Git::in_directory(directory);
         let mut words =
             vec!["rev-parse", "--path-format=absolute", "--is-inside-work-tree", "--show-toplevel"];
-        words.extend(["--show-object-format", "--git-path", "index"]);
+        words.extend(["--show-object-format", "--git-path", "index", "--git-path", "objects"]);
         words.extend(INFO.iter().flat_map(|name| ["--git-path", name]));
         let output = git.run(&words)?;
         if !output.status.success() {
@@ -84,7 +85,7 @@ impl Checkout {
         }
         let lines: Vec<&[u8]> =
             output.stdout.strip_suffix(b"\n").unwrap_or_default().split(|it| *it == b'\n').collect();
-        let &[_, top, format, index, attributes, exclude, sparse] = &lines[..] else {
+        let &[_, top, format, index, objects, attributes, exclude, sparse] = &lines[..] else {
             let path = directory.to_owned();
             let words = "there is a line break in its path".into();
             return Err(GitError::Failed { path, command: "rev-parse".into(), words });
@@ -95,7 +96,7 @@ impl Checkout {
             directory: directory.to_owned(),
             top: path(top),
             object_format: display(format),
-            files: Files { index: path(index), info },
+            files: Files { index: path(index), objects: path(objects), info },
         }))
     }
 
@@ -156,7 +157,15 @@ impl Checkout {
                     Ok::<_, GitError>(tree.look(below(at, untracked(&others))))
                 });
                 let tracked = tree.look(below(at, tracked(&listing)));
-                (tracked, others.join().expect("it does not panic"))
+                let mut others = others.join().expect("it does not panic");
+                let replaced = |(_, is_module, sight): &(Vec<u8>, bool, Sight)| {
+                    !is_module && matches!(sight, Sight::Found(stamp) if stamp.kind == Kind::Directory)
+                };
+                if tracked.iter().any(replaced) {
+                    // Git passes over a directory in place of a file, if it is asked for whole directories.
+                    others = question.ask().map(|others| tree.look(below(at, untracked(&others))));
+                }
+                (tracked, others)
             });
             let head = head.join().expect("it does not panic")?;
             Ok::<_, GitError>((head, settings, listing, tracked, others?))
@@ -255,7 +264,7 @@ impl Repository {
         for part in [&self.head.branch, &self.head.commit] {
             key.add(part.as_deref().unwrap_or_default());
         }
-        key.add(&self.settings.render(&self.object_format, self.head.branch.as_deref()));
+        key.add(&self.settings.render(&self.object_format));
         let info = self.files.info.iter().map(|(_, path)| path);
         for path in std::iter::once(&self.files.index).chain(info) {
             match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {

@@ -89,8 +89,9 @@ impl Settings {
         self.0.iter().any(|it| it.section == "remote" && it.name == "promisor" && it.value == b"true")
     }
 
-    /// The file of the seed. `branch` is the full name of the one that is checked out.
-    pub fn render(&self, object_format: &str, branch: Option<&[u8]>) -> Vec<u8> {
+    /// The file of the seed. What a branch follows is no part of it: of the remote's branches a seed has none, and
+    /// git would say that they are gone.
+    pub fn render(&self, object_format: &str) -> Vec<u8> {
         let mut file = ConfigFile::default();
         let partial = self.is_partial();
         let extended = object_format != "sha1" || partial;
@@ -114,17 +115,6 @@ impl Settings {
         }
         for remote in self.subsections("remote") {
             self.remote(&mut file, remote);
-        }
-        if let Some(name) = branch.and_then(|name| name.strip_prefix(b"refs/heads/")) {
-            let tracked: Vec<_> = self
-                .of("branch", Some(name))
-                .filter(|it| it.name == "remote" || it.name == "merge")
-                .collect();
-            // A branch may follow an address, which then is no remote's name.
-            if tracked.iter().all(|it| !it.value.windows(3).any(|at| at == b"://")) && !tracked.is_empty() {
-                file.section("branch", Some(name));
-                tracked.iter().for_each(|it| file.set(&it.name, &it.value));
-            }
         }
         file.section("user", None);
         for (name, fallback) in IDENTITY {
@@ -191,10 +181,10 @@ impl ConfigFile {
 mod tests {
     use super::*;
 
-    fn check(settings: &[&str], branch: Option<&str>, expected: &str) {
+    fn check(settings: &[&str], expected: &str) {
         let output: Vec<u8> =
             settings.iter().flat_map(|it| format!("{it}\0").replace('|', "\0").into_bytes()).collect();
-        let rendered = Settings::parse(&output).render("sha1", branch.map(str::as_bytes));
+        let rendered = Settings::parse(&output).render("sha1");
         let rendered = String::from_utf8(rendered).unwrap();
         let (start, rest) = rendered.split_once("\ttrustctime = \"false\"\n").unwrap();
         assert!(start.starts_with("[core]\n\trepositoryformatversion = "), "{start}");
@@ -216,7 +206,7 @@ mod tests {
             "local|remote.bare.fetch\n+refs/*:refs/*",
             "local|novalue",
         ];
-        check(&unwanted, None, NOBODY);
+        check(&unwanted, NOBODY);
         check(
             &[
                 "local|remote.a.b\"\\.url\nhttps://me:secret@example.org/x?y",
@@ -229,10 +219,8 @@ mod tests {
                 "local|user.name\nA \"B\"\nC",
                 "worktree|user.email\na@b",
             ],
-            Some("refs/heads/main"),
             "[remote \"a.b\\\"\\\\\"]\n\turl = \"https://example.org/x\"\n\tpushurl = \"git@example.org:x\"\n\
              \tfetch = \"+refs/heads/*:refs/remotes/o/*\"\n\
-             [branch \"main\"]\n\tremote = \"origin\"\n\tmerge = \"refs/heads/main\"\n\
              [user]\n\tname = \"A \\\"B\\\"\\nC\"\n\temail = \"a@b\"\n",
         );
     }
@@ -240,7 +228,7 @@ mod tests {
     #[test]
     fn the_last_of_several_settings_counts() {
         let output = b"system\0core.autocrlf\ntrue\0local\0core.autocrlf\ninput\0local\0core.eol\nl f\0";
-        let file = Settings::parse(output).render("sha256", None);
+        let file = Settings::parse(output).render("sha256");
         let file = String::from_utf8(file).unwrap();
         assert!(file.contains("\tautocrlf = \"input\"\n") && !file.contains("eol"), "{file}");
         assert!(

@@ -53,7 +53,7 @@ fn members(repository: &Repository, scratch: &Path) -> Result<Vec<Member>, SeedE
         }
     }
     let Head { branch, commit } = &repository.head;
-    let config = repository.settings.render(&repository.object_format, branch.as_deref());
+    let config = repository.settings.render(&repository.object_format);
     members.add("config", Body::Bytes(config));
     let line = |parts: &[&[u8]]| Body::Bytes([parts, &[b"\n"]].concat().concat());
     match (branch, commit) {
@@ -108,7 +108,9 @@ fn pack(repository: &Repository, git: &Git, scratch: &Path) -> Result<Vec<(Strin
     }
     let base_text = base.to_str().ok_or_else(|| failed(&base)(io::Error::other("its path is not UTF-8")))?;
     words.push(base_text);
-    git.feed(&words, &wanted)?;
+    let objects = scratch.join("objects");
+    fs::create_dir(&objects).map_err(failed(&objects))?;
+    git.clone().objects(&repository.files.objects, &objects).feed(&words, &wanted)?;
     let mut files = Vec::new();
     for entry in fs::read_dir(scratch).map_err(failed(scratch))? {
         let path = entry.map_err(failed(scratch))?.path();

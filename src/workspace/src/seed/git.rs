@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -126,6 +126,22 @@ impl Git {
     /// The same with another index.
     pub fn index(mut self, path: &Path) -> Self {
         self.variables.push(("GIT_INDEX_FILE", path.into()));
+        self
+    }
+
+    /// The same, writing objects to another directory: it has them in its own one first, whatever they become.
+    pub fn objects(mut self, own: &Path, elsewhere: &Path) -> Self {
+        // As git quotes: colons separate several of them.
+        let mut quoted = vec![b'"'];
+        for byte in own.as_os_str().as_bytes() {
+            if matches!(byte, b'"' | b'\\') {
+                quoted.push(b'\\');
+            }
+            quoted.push(*byte);
+        }
+        quoted.push(b'"');
+        self.variables.push(("GIT_OBJECT_DIRECTORY", elsewhere.into()));
+        self.variables.push(("GIT_ALTERNATE_OBJECT_DIRECTORIES", OsString::from_vec(quoted)));
         self
     }
 

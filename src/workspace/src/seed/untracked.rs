@@ -29,6 +29,9 @@ const IDLE_MAX: usize = 4096;
 /// Between what is watched, of which only the first path may be empty, and the answer.
 const END: &[u8] = b"\0\0";
 
+/// What git is asked.
+const QUESTION: [&str; 4] = ["ls-files", "-z", "-o", "--exclude-standard"];
+
 /// Where the patterns of a directory are.
 const PATTERNS: &[u8] = b".gitignore";
 
@@ -62,21 +65,22 @@ impl Untracked<'_> {
         {
             return Ok(said[end + END.len()..].to_vec());
         }
-        let ask = |more: &[&str]| {
-            let words = ["ls-files", "-z", "-o", "--exclude-standard"];
-            self.git.read(&[&words, more].concat())
-        };
-        let Some(state) = state else { return ask(&[]) };
-        let outermost = ask(&["--directory"])?;
+        let Some(state) = state else { return self.ask() };
+        let outermost = self.git.read(&[&QUESTION[..], &["--directory"]].concat())?;
         // Git walks once, unless there are directories that it has not gone into.
         let closed = outermost.windows(2).any(|it| it == b"/\0");
-        let answer = if closed { ask(&[])? } else { outermost.clone() };
+        let answer = if closed { self.ask()? } else { outermost.clone() };
         if let Some(watched) = self.watched(listing, &answer, &outermost)
             && let Some(state) = self.watch(state, watched.iter().map(Vec::as_slice))
         {
             self.cache.say(&place, &state, &[&watched.join(&0), END, &answer]);
         }
         Ok(answer)
+    }
+
+    /// The same, of which nothing is remembered.
+    pub fn ask(&self) -> Result<Vec<u8>, GitError> {
+        self.git.read(&QUESTION)
     }
 
     /// What the answer depends on besides what is watched; none if that is not known.

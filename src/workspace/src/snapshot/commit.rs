@@ -2,7 +2,7 @@
 
 use super::SnapshotError;
 use super::plan::{Item, Seen, plan};
-use crate::agent::{Agent, Changed, Fetched};
+use crate::agent::{Agent, AgentError, Changed, Fetched};
 use crate::directory::Generation;
 use crate::disk::is_runtime;
 use crate::home::Home;
@@ -10,7 +10,7 @@ use crate::lock;
 use crate::record::Record;
 use crate::until::Until;
 use crate::{WorkspaceError, failpoint};
-use pyro_layer::{Device, LayerWriter, Member, Meta, Time, Xattr, keeps_xattr};
+use pyro_layer::{Device, LayerWriter, Member, Meta, Time, WriteError, Xattr, keeps_xattr};
 use pyro_oci::{Digest, Layer, LayerError};
 use pyro_protocol::{Changes, Entry, EntryKind};
 use serde_bytes::ByteBuf;
@@ -151,7 +151,14 @@ fn add(
             }
         },
     };
-    written.map_err(|error| LayerError::from(error).into())
+    written.map_err(|error| match error {
+        // It is the agent that failed, not the file.
+        WriteError::Read(path, source) => match AgentError::inside(source) {
+            Ok(agent) => agent.into(),
+            Err(source) => LayerError::from(WriteError::Read(path, source)).into(),
+        },
+        error => LayerError::from(error).into(),
+    })
 }
 
 fn meta(entry: &Entry) -> Meta {

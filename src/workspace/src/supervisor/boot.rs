@@ -8,7 +8,7 @@ use crate::running::NotStarted;
 use crate::session::Patient;
 use crate::until::{Until, Woken};
 use crate::workspace::Workspace;
-use pyro_machine::launch::console_tail;
+use pyro_machine::launch::{console_tail, pass_nothing_on};
 use pyro_protocol::{Step, frame};
 use std::fs::File;
 use std::io::{self, Write};
@@ -68,6 +68,7 @@ fn spawn(home: &Home, workspace: &Workspace) -> io::Result<(UnixStream, Child)> 
     let (ours, theirs) = UnixStream::pair()?;
     let log = workspace.directory().supervisor_log();
     let log = File::options().create(true).append(true).mode(0o600).open(log)?;
+    pass_nothing_on();
     let child = Command::new(PROGRAM)
         .arg0("pyro")
         .arg("supervisor")
@@ -82,7 +83,7 @@ fn spawn(home: &Home, workspace: &Workspace) -> io::Result<(UnixStream, Child)> 
 }
 
 fn hear(channel: &UnixStream, until: Until<'_>) -> Result<Word, NotStarted> {
-    let mut reader = Patient { stream: channel, until, ended: None };
+    let mut reader = Patient { stream: channel, until, silence: None, ended: None };
     frame::read(&mut reader).map_err(|error| match reader.ended {
         Some(Woken::Cancelled) => NotStarted::cancelled(),
         Some(_) => NotStarted::here(&io::Error::new(io::ErrorKind::TimedOut, "it took too long")),

@@ -48,12 +48,19 @@ pub fn serve(running: Running, listener: &UnixListener, cancel: &Cancel) -> Resu
     match ending.map_err(SupervisorError::Wait)? {
         Ending::Crashed => running.stop(State::Crashed { reason: crash.unwrap_or_default() })?,
         Ending::Stop(front_end) => {
-            let stopped = running.stop(State::Stopped);
+            // Whoever asked may have gone; whoever asks next is told, too.
+            let state = match &flushed {
+                Ok(()) => State::Stopped,
+                Err(problem) => {
+                    State::Crashed { reason: format!("it was not written to its disk: {problem}") }
+                }
+            };
+            let stopped = running.stop(state);
             failpoint::pass("supervisor.stopped");
             let answer = match (&flushed, &stopped) {
                 (Ok(()), Ok(())) => Answer::Done,
                 (Err(problem), Ok(())) => Answer::Failed(format!(
-                    "it is stopped, but what was written last may not be on its disk: {problem}"
+                    "its machine has ended, but what was written last may not be on its disk: {problem}"
                 )),
                 (_, Err(error)) => Answer::failed(error),
             };

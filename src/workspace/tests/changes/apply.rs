@@ -49,6 +49,35 @@ fn plain_patches_of_any_make() {
         &[("b/x", "b\n")],
     );
     check(&[("x", "a\n")], "--- a/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-a\n", &[]);
+    // As `diff -ru old-1 old-2` names them.
+    let trees = format!("--- old-1/d/x\t2026-01-01\n+++ old-2/d/x\t2026-01-01\n{hunk}");
+    check(&[("d/x", "a\n")], &trees, &[("d/x", "b\n")]);
+}
+
+#[test]
+fn what_is_in_the_way_is_seen_first() {
+    let host = tempfile::tempdir().unwrap();
+    let path = |name: &str| host.path().join(name);
+    fs::write(path("file"), "x").unwrap();
+    fs::create_dir_all(path("empty")).unwrap();
+    fs::create_dir_all(path("full/below")).unwrap();
+    symlink("empty", path("link")).unwrap();
+    let tree = HostTree::open(host.path()).unwrap();
+    let made = |name: &str| {
+        let patch = format!("--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+b\n");
+        let parsed = Patch::parse(patch.as_bytes()).unwrap();
+        let edits = parsed.apply(|path| tree.read(path).unwrap_or_default()).map_err(|it| it.to_string())?;
+        tree.clear(edits).map_err(|it| it.to_string())
+    };
+    let blocked = |name: &str, why: &str| {
+        assert_eq!(made(name).unwrap_err(), format!("{name} cannot be replaced or made: {why}"));
+    };
+    blocked("file/below/it", "file is no directory");
+    blocked("link/x", "link is no directory");
+    blocked("full", "it is a directory, and below is in it");
+    tree.apply(&made("empty").unwrap()).unwrap();
+    assert_eq!(fs::read_to_string(path("empty")).unwrap(), "b\n");
+    tree.apply(&made("full/new").unwrap()).unwrap();
 }
 
 #[test]

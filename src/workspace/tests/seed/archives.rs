@@ -54,9 +54,18 @@ fn refusal(path: &[u8], kind: EntryType, target: &str, then: Option<&str>) -> St
         header.set_cksum();
         builder.append(&header, &b""[..]).unwrap();
     };
-    add(path, kind, target);
-    if let Some(then) = then {
-        add(then.as_bytes(), EntryType::Regular, "");
+    match then {
+        // The other way round.
+        Some(then) if then.ends_with('<') => {
+            add(then.trim_end_matches('<').as_bytes(), EntryType::Regular, "");
+            add(path, kind, target);
+        }
+        then => {
+            add(path, kind, target);
+            if let Some(then) = then {
+                add(then.as_bytes(), EntryType::Regular, "");
+            }
+        }
     }
     let bench = Bench::new();
     let archive = bench.home.path().parent().unwrap().join("x.tar");
@@ -80,6 +89,10 @@ fn unsafe_members_are_refused() {
         "member \"a/passwd\" lies behind a symbolic link"
     );
     assert_eq!(
+        refusal(b"a", EntryType::Symlink, "/etc", Some("a/passwd<")),
+        "member \"a\" takes the place of a directory that has members"
+    );
+    assert_eq!(
         refusal(b"a", EntryType::Link, "../../etc/passwd", None),
         "tar member \"a\" at byte 0: the path that it links to has a `..` component"
     );
@@ -99,4 +112,6 @@ fn what_is_no_archive_is_refused() {
     let file = bench.home.path().parent().unwrap().join("notes.txt");
     fs::write(&file, "notes\n".repeat(100)).unwrap();
     assert!(bench.refusal(&file).contains("the checksum of its header is wrong"), "{}", bench.refusal(&file));
+    fs::write(&file, "").unwrap();
+    assert!(bench.refusal(&file).contains("it is empty"), "{}", bench.refusal(&file));
 }

@@ -10,6 +10,20 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::process::Command;
 
 #[test]
+fn a_directory_in_place_of_a_file_is_taken() {
+    let bench = Bench::new();
+    let checkout = Checkout::new();
+    fs::remove_file(checkout.path().join("a")).unwrap();
+    checkout.write("a/__init__.py", "code\n").write("a/more/deep", "code\n");
+    // Also the next time, when what git said is remembered.
+    for _ in 0..2 {
+        let tree = same_state(&bench, checkout.path());
+        assert_eq!(fs::read_to_string(tree.join("a/__init__.py")).unwrap(), "code\n");
+        checkout.write("a/another", "code\n");
+    }
+}
+
+#[test]
 fn tracked_and_new_files_are_there_and_ignored_ones_are_not() {
     let bench = Bench::new();
     let checkout = Checkout::new();

@@ -170,6 +170,33 @@ fn pointers_of_large_files_stay_as_they_are_and_no_filter_runs() {
 }
 
 #[test]
+fn the_checkouts_own_repository_is_not_written() {
+    // On another file system than the state directory, which a rename does not reach.
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let bench = Bench::new();
+    let checkout = Checkout::new();
+    checkout.write("staged", "staged\n").git(&["add", "staged"]);
+    let copy = elsewhere.path().join("a \"b\": c\\");
+    run(Command::new("cp").arg("-a").arg(checkout.path()).arg(&copy));
+    let times = || text(run(Command::new("find").arg(&copy).args(["-printf", "%P %T@ %C@\n"])).stdout);
+    let before = times();
+    bench.seed(&copy);
+    assert!(times() == before, "{}", times());
+    same_state(&bench, &copy);
+}
+
+#[test]
+fn a_branch_that_follows_another_says_nothing_untrue() {
+    let bench = Bench::new();
+    let origin = Checkout::new();
+    let clone = origin.path().with_extension("clone");
+    run(Command::new("git").args(["clone", "-q"]).args([origin.path(), &clone]));
+    let tree = bench.tree(&clone);
+    assert_eq!(git(&tree, &["status"]), "On branch main\nnothing to commit, working tree clean\n");
+    fs::remove_dir_all(clone).unwrap();
+}
+
+#[test]
 fn nothing_secret_is_in_the_configuration() {
     let bench = Bench::new();
     let checkout = Checkout::new();

@@ -2,6 +2,7 @@
 
 use super::super::context::Context;
 use super::Addressed;
+use super::subject::Subject;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::lifecycle_error;
@@ -11,11 +12,11 @@ use serde_json::json;
 /// Deletes a workspace.
 pub fn run(context: &Context, args: &Addressed) -> Result<Exit, UserError> {
     let directory = args.find(&context.home()?)?;
+    let subject = Subject::of(&directory)?;
     delete(&directory).map_err(|error| lifecycle_error(&error))?;
     if context.out.is_json() {
-        context.out.json(&json!({ "id": directory.id().as_str(), "deleted": true }))?;
-    } else {
-        context.out.note(format_args!("[workspace delete] id={}", directory.id()));
+        context.out.json(&subject.report(json!({ "deleted": true })))?;
     }
+    subject.sum_up(context, "delete", "deleted=true");
     Ok(Exit::Done)
 }

@@ -3,10 +3,10 @@
 use super::super::context::Context;
 use super::Addressed;
 use super::file::{READ_DEFAULT, line, note_cut, value};
-use super::live::Report;
+use super::subject::Subject;
 use crate::error::UserError;
 use crate::exit::Exit;
-use crate::explain::{disk_error, disk_export_error, disk_open_error, workspace_error};
+use crate::explain::{disk_error, disk_export_error, disk_open_error};
 use crate::files::{LISTED_MAX, READ_MAX};
 use pyro_workspace::disk::{Disk, ExportFormat, RootPath, export};
 use pyro_workspace::{Depth, Until};
@@ -74,17 +74,20 @@ struct ExportArgs {
 
 /// Runs `pyro workspace disk`.
 pub fn run(context: &Context, args: &DiskArgs) -> Result<Exit, UserError> {
-    let began = Instant::now();
     context.interruptible(|until| match &args.verb {
-        Verb::List(args) => {
-            look(context, &args.workspace, until, |disk| list(context, args, disk, began, until))
-        }
-        Verb::Read(args) => {
-            look(context, &args.workspace, until, |disk| read(context, args, disk, began, until))
-        }
+        Verb::List(args) => look(context, &args.workspace, until, |looking| list(looking, args)),
+        Verb::Read(args) => look(context, &args.workspace, until, |looking| read(looking, args)),
         Verb::Export(args) => write(context, args, until),
     })?;
     Ok(Exit::Done)
+}
+
+/// A disk that is looked at.
+struct Looking<'a> {
+    context: &'a Context,
+    disk: &'a Disk,
+    subject: Subject,
+    until: Until<'a>,
 }
 
 /// Opens the disk of a workspace for as long as `work` takes.
@@ -92,92 +95,59 @@ fn look(
     context: &Context,
     workspace: &Addressed,
     until: Until<'_>,
-    work: impl FnOnce(&Disk) -> Result<(), UserError>,
+    work: impl FnOnce(&Looking<'_>) -> Result<(), UserError>,
 ) -> Result<(), UserError> {
+    let began = Instant::now();
     let home = context.home()?;
     let directory = workspace.find(&home)?;
     let disk = Disk::open(&home, &directory, until).map_err(|error| disk_open_error(&error))?;
-    work(&disk)
+    work(&Looking { context, disk: &disk, subject: Subject::new(disk.record(), began), until })
 }
 
-fn list(
-    context: &Context,
-    args: &ListArgs,
-    disk: &Disk,
-    began: Instant,
-    until: Until<'_>,
-) -> Result<(), UserError> {
+fn list(looking: &Looking<'_>, args: &ListArgs) -> Result<(), UserError> {
+    let Looking { context, disk, subject, until } = looking;
     let depth = if args.recursive { Depth::All } else { Depth::Children };
     let listing =
-        disk.list(&args.path, depth, LISTED_MAX, until).map_err(|error| disk_error(disk, &error))?;
-    context.out.result(&report(disk, &listing), || listing.entries.iter().map(line).collect())?;
+        disk.list(&args.path, depth, LISTED_MAX, *until).map_err(|error| disk_error(disk, &error))?;
+    context.out.result(&subject.report(&listing), || listing.entries.iter().map(line).collect())?;
     if listing.truncated && !context.out.is_json() {
         context.out.note(format_args!("note: there are more than {LISTED_MAX}; name a directory below"));
     }
-    sum_up(
-        context,
-        disk,
-        began,
-        "list",
-        format_args!("path={} entries={}", args.path, listing.entries.len()),
-    );
+    let (path, entries) = (&args.path, listing.entries.len());
+    subject.sum_up(context, "disk list", format_args!("path={path} entries={entries}"));
     Ok(())
 }
 
-fn read(
-    context: &Context,
-    args: &ReadArgs,
-    disk: &Disk,
-    began: Instant,
-    until: Until<'_>,
-) -> Result<(), UserError> {
-    let content = disk.read(&args.path, args.max_bytes, until).map_err(|error| disk_error(disk, &error))?;
+fn read(looking: &Looking<'_>, args: &ReadArgs) -> Result<(), UserError> {
+    let Looking { context, disk, subject, until } = looking;
+    let content = disk.read(&args.path, args.max_bytes, *until).map_err(|error| disk_error(disk, &error))?;
     if context.out.is_json() {
-        return Ok(context.out.json(&report(disk, value(&args.path, &content)))?);
+        return Ok(context.out.json(&subject.report(value(&args.path, &content)))?);
     }
     context.out.content(&content.bytes)?;
     note_cut(context, &content);
     if !args.content_only {
-        let (bytes, size) = (content.bytes.len(), content.size);
-        sum_up(context, disk, began, "read", format_args!("path={} bytes={bytes} size={size}", args.path));
+        let (path, bytes, size) = (&args.path, content.bytes.len(), content.size);
+        subject.sum_up(context, "disk read", format_args!("path={path} bytes={bytes} size={size}"));
     }
     Ok(())
 }
 
-fn report<T>(disk: &Disk, result: T) -> Report<T> {
-    let record = disk.record();
-    let execution_mode = record.execution_mode.as_str();
-    Report { workspace_id: record.id.to_string(), execution_mode, result }
-}
-
-fn sum_up(context: &Context, disk: &Disk, began: Instant, verb: &str, facts: std::fmt::Arguments<'_>) {
-    if !context.out.is_json() {
-        let (id, mode) = (&disk.record().id, disk.record().execution_mode.as_str());
-        let ms = began.elapsed().as_millis();
-        context.out.note(format_args!(
-            "[workspace disk {verb}] id={id} {facts} execution_mode={mode} duration_ms={ms}"
-        ));
-    }
-}
-
 fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), UserError> {
-    let clock = Instant::now();
     let (out, home) = (context.out, context.home()?);
     let directory = args.workspace.find(&home)?;
+    let subject = Subject::of(&directory)?;
     let exported = export(&home, &directory, args.format, &args.output, until)
         .map_err(|error| disk_export_error(&error))?;
-    let (id, format) = (directory.id(), args.format.as_str());
+    let format = args.format.as_str();
     if out.is_json() {
-        let record = directory.record().map_err(|error| workspace_error(&error))?;
-        out.json(&json!({
-            "workspace_id": id.as_str(),
-            "execution_mode": record.execution_mode.as_str(),
+        out.json(&subject.report(json!({
             "format": format,
             "output": args.output.to_string_lossy(),
             "bytes": exported.bytes,
             "skipped": exported.skipped,
             "trusted": exported.trusted,
-        }))?;
+        })))?;
         return Ok(());
     }
     for path in &exported.skipped {
@@ -188,8 +158,7 @@ fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), U
             "note: this file system is as the guest wrote it; mount it only where you would run the guest's code",
         );
     }
-    let (bytes, ms) = (exported.bytes, clock.elapsed().as_millis());
-    out.note(format_args!("[workspace disk export] id={id} format={format} bytes={bytes} duration_ms={ms}"));
+    subject.sum_up(context, "disk export", format_args!("format={format} bytes={}", exported.bytes));
     Ok(())
 }
 

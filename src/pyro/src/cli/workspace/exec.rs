@@ -1,10 +1,11 @@
 //! `pyro workspace exec`.
 
 use super::super::context::Context;
-use super::super::run::{absolute, exit_of};
+use super::super::run::{absolute, exit_of, unread};
 use super::super::streams::{Kept, Outlet, Wanted, connect, milliseconds, words};
 use super::super::terminal::window;
 use super::Addressed;
+use super::subject::Subject;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::{STATE, full, gone, lifecycle_error, not_run};
@@ -64,7 +65,7 @@ pub fn run(context: &Context, args: ExecArgs) -> Result<Exit, UserError> {
     let record = running(&directory).map_err(|error| failed(lifecycle_error(&error)))?;
     let exec = prepare(&home, &record, args.command, args.cwd, args.wanted, timeout).map_err(failed)?;
     if args.detach {
-        send(context, &directory, exec)
+        send(context, &directory, &record, exec)
     } else {
         wait(context, &directory, &record, exec, args.wanted)
     }
@@ -93,19 +94,22 @@ fn prepare(
 }
 
 /// Has the supervisor run it.
-fn send(context: &Context, directory: &Directory, exec: Exec) -> Result<Exit, UserError> {
+fn send(context: &Context, directory: &Directory, record: &Record, exec: Exec) -> Result<Exit, UserError> {
+    let began = Instant::now();
     let sent = detach(directory, exec).map_err(|error| match lifecycle_error(&error) {
         error @ UserError { exit: Exit::Command(_), .. } => error,
         error => error.exit(Exit::NotRun),
     })?;
     let (id, sequence) = (directory.id().as_str(), sent.sequence());
-    let value = json!({ "workspace_id": id, "sequence": sequence, "state": "running" });
-    context.out.result(&value, || format!("{id} #{sequence}\n"))?;
+    let subject = Subject::new(record, began);
+    let report = subject.report(json!({ "sequence": sequence, "state": "running" }));
+    context.out.result(&report, || format!("{id} #{sequence}\n"))?;
     if !context.out.is_json() {
         context
             .out
             .note(format_args!("wait for it: pyro workspace logs {id} --sequence {sequence} --follow"));
     }
+    subject.sum_up(context, "exec", format_args!("sequence={sequence} state=running"));
     Ok(Exit::Done)
 }
 
@@ -131,7 +135,7 @@ fn wait(
         CommandError::Journal(_) => UserError::new("journal", error).exit(Exit::NotRun).hint("pyro doctor"),
     })?;
     let sequence = command.sequence();
-    let terminal = connect(wanted, &context.signals, || command.input())?;
+    let terminal = connect(out, wanted, &context.signals, || command.input())?;
     let mut outlet = Outlet::new(out);
     let ended = command.wait(&cancel, |stream, bytes| outlet.take(stream, bytes));
     drop(terminal);
@@ -161,7 +165,7 @@ fn wait(
     if out.is_json() {
         let [stdout, stderr] = outlet.finish();
         let duration_ms = clock.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-        out.json(&Report {
+        let report = Report {
             workspace_id: id.as_str(),
             sequence,
             execution_mode: mode,
@@ -170,7 +174,8 @@ fn wait(
             duration_ms,
             stdout,
             stderr,
-        })?;
+        };
+        out.json(&report).or_else(|error| unread(error, exit))?;
     } else if ended.timed_out {
         let seconds = timeout.unwrap_or_default() / 1000;
         out.note(format_args!("the command was killed after {seconds} s (--timeout-seconds)"));
@@ -184,9 +189,10 @@ fn lost(directory: &Directory, error: &SessionError) -> UserError {
     if let SessionError::Output(error) = error
         && error.kind() == io::ErrorKind::BrokenPipe
     {
-        return UserError::new("output_closed", "the output was closed");
+        return UserError::output_closed();
     }
     match error {
+        SessionError::Failed(failure) => not_run(failure),
         SessionError::Lost(_) | SessionError::Connect(_) => gone(directory, error).exit(Exit::NotRun),
         _ => UserError::new("agent", error).exit(Exit::NotRun).hint("pyro doctor"),
     }

@@ -4,6 +4,7 @@ use super::super::context::Context;
 use super::super::output::Output;
 use super::super::streams::Kept;
 use super::Addressed;
+use super::subject::Subject;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::workspace_error;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 /// Arguments of `pyro workspace logs`.
 #[derive(Debug, clap::Args)]
@@ -97,8 +99,12 @@ impl Shown {
             Piece::Dropped(count) => {
                 self.cursor += count;
                 self.dropped += count;
-                if !self.out.is_json() {
-                    self.out.note(format_args!("[{count} bytes of output are no longer kept]"));
+                // In its place, so that what is left of two lines does not look like one.
+                let gap = format!("\n[{count} bytes of output are no longer kept]\n");
+                if self.out.is_json() {
+                    self.kept.iter_mut().for_each(|kept| kept.gap(gap.as_bytes()));
+                } else {
+                    self.out.content(gap.as_bytes())?;
                 }
             }
         }
@@ -108,10 +114,11 @@ impl Shown {
 
 /// Shows what was run.
 pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, UserError> {
+    let began = Instant::now();
     let directory = args.workspace.find(&context.home()?)?;
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let commands = directory.generation(record.generation).commands();
-    let id = directory.id().as_str();
+    let (id, subject) = (directory.id().as_str(), Subject::new(&record, began));
     let unreadable =
         |error: io::Error| UserError::new("journal", format_args!("the journal cannot be read: {error}"));
     let records = match args.sequence {
@@ -133,12 +140,8 @@ pub fn run(context: &Context, args: &LogsArgs) -> Result<Exit, UserError> {
     drop(armed);
     if context.out.is_json() {
         match args.sequence {
-            Some(_) => {
-                let mut value = serde_json::to_value(views.pop()).map_err(io::Error::from)?;
-                value["workspace_id"] = json!(id);
-                context.out.json(&value)?;
-            }
-            None => context.out.json(&json!({ "workspace_id": id, "commands": views }))?,
+            Some(_) => context.out.json(&subject.report(views.pop()))?,
+            None => context.out.json(&subject.report(json!({ "commands": views })))?,
         }
     } else if views.is_empty() {
         context.out.note(format_args!("nothing was run in {id} yet"));

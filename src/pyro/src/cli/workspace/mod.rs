@@ -16,6 +16,7 @@ mod power;
 mod seed;
 mod snapshot;
 mod status;
+mod subject;
 mod summary;
 mod supervisor;
 mod sync;

@@ -2,13 +2,14 @@
 
 use super::super::context::Context;
 use super::Addressed;
+use super::subject::Subject;
+use crate::catalog::Environment;
 use crate::error::UserError;
 use crate::exit::Exit;
 use crate::explain::{reset_error, snapshot_error, workspace_error};
 use crate::text::{bytes, table};
 use crate::view::{View, ago};
 use jiff::Timestamp;
-use pyro_oci::Reference;
 use pyro_workspace::snapshot::{self, BASELINE};
 use pyro_workspace::{Booted, Name, Overview, SnapshotRecord};
 use serde::Serialize;
@@ -72,7 +73,7 @@ pub struct CommitArgs {
     workspace: Addressed,
     /// What to call the image
     #[arg(short = 't', long = "tag", value_name = "NAME")]
-    tag: Reference,
+    tag: String,
 }
 
 /// A snapshot, for `--json`.
@@ -107,9 +108,10 @@ pub fn run(context: &Context, args: &SnapshotArgs) -> Result<Exit, UserError> {
 }
 
 fn create(context: &Context, named: &Named) -> Result<Exit, UserError> {
-    let (out, clock) = (context.out, Instant::now());
+    let out = context.out;
     let home = context.home()?;
     let directory = named.workspace.find(&home)?;
+    let subject = Subject::of(&directory)?;
     let made = context.interruptible(|until| {
         snapshot::create_snapshot(&home, &directory, &named.name, until)
             .map_err(|error| snapshot_error(&error))
@@ -117,29 +119,23 @@ fn create(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let record = &made.snapshot;
     if out.is_json() {
         let snapshot = Shown::from(record);
-        let id = directory.id().as_str();
-        out.json(&json!({ "workspace_id": id, "snapshot": snapshot, "skipped": made.skipped }))?;
+        out.json(&subject.report(json!({ "snapshot": snapshot, "skipped": made.skipped })))?;
         return Ok(Exit::Done);
     }
     for path in &made.skipped {
         out.note(format_args!("note: {path} is left out: no layer can hold it"));
     }
-    out.note(format_args!(
-        "[workspace snapshot] id={} name={} bytes={} duration_ms={}",
-        directory.id(),
-        record.name,
-        record.bytes,
-        clock.elapsed().as_millis()
-    ));
+    subject.sum_up(context, "snapshot create", format_args!("name={} bytes={}", record.name, record.bytes));
     Ok(Exit::Done)
 }
 
 fn list(context: &Context, workspace: &Addressed) -> Result<Exit, UserError> {
+    let began = Instant::now();
     let directory = workspace.find(&context.home()?)?;
     let record = directory.record().map_err(|error| workspace_error(&error))?;
     let shown: Vec<Shown<'_>> = record.snapshots.iter().map(Shown::from).collect();
-    let id = record.id.as_str();
-    context.out.result(&json!({ "workspace_id": id, "snapshots": shown }), || {
+    let report = Subject::new(&record, began).report(json!({ "snapshots": shown }));
+    context.out.result(&report, || {
         let rows: Vec<Vec<String>> = (record.snapshots.iter())
             .map(|it| vec![it.name.to_string(), ago(it.created_at), bytes(it.bytes)])
             .collect();
@@ -151,13 +147,12 @@ fn list(context: &Context, workspace: &Addressed) -> Result<Exit, UserError> {
 fn delete(context: &Context, named: &Named) -> Result<Exit, UserError> {
     let home = context.home()?;
     let directory = named.workspace.find(&home)?;
+    let subject = Subject::of(&directory)?;
     snapshot::delete_snapshot(&home, &directory, &named.name).map_err(|error| snapshot_error(&error))?;
     if context.out.is_json() {
-        let (id, name) = (directory.id().as_str(), named.name.as_str());
-        context.out.json(&json!({ "workspace_id": id, "name": name, "deleted": true }))?;
-    } else {
-        context.out.note(format_args!("[workspace snapshot] id={} deleted={}", directory.id(), named.name));
+        context.out.json(&subject.report(json!({ "name": named.name.as_str(), "deleted": true })))?;
     }
+    subject.sum_up(context, "snapshot delete", format_args!("name={}", named.name));
     Ok(Exit::Done)
 }
 
@@ -187,29 +182,24 @@ pub fn fork(context: &Context, args: ForkArgs) -> Result<Exit, UserError> {
 
 /// Makes an image of a workspace.
 pub fn commit(context: &Context, args: &CommitArgs) -> Result<Exit, UserError> {
-    let (out, clock) = (context.out, Instant::now());
     let home = context.home()?;
     let directory = args.workspace.find(&home)?;
+    let environment = Environment::parse(&args.tag).map_err(UserError::usage)?;
+    let subject = Subject::of(&directory)?;
     let image = context.interruptible(|until| {
-        snapshot::commit_image(&home, &directory, &args.tag, until).map_err(|error| snapshot_error(&error))
+        snapshot::commit_image(&home, &directory, environment.local(), until)
+            .map_err(|error| snapshot_error(&error))
     })?;
-    if out.is_json() {
-        out.json(&json!({
-            "workspace_id": directory.id().as_str(),
-            "environment": args.tag.familiar(),
+    let (environment, layers) = (environment.to_string(), image.layers.len());
+    if context.out.is_json() {
+        context.out.json(&subject.report(json!({
+            "environment": environment,
             "manifest": image.manifest.to_string(),
-            "layers": image.layers.len(),
+            "layers": layers,
             "bytes": image.size(),
-        }))?;
-        return Ok(Exit::Done);
+        })))?;
     }
-    out.note(format_args!(
-        "[workspace commit] id={} environment={} layers={} duration_ms={}",
-        directory.id(),
-        args.tag.familiar(),
-        image.layers.len(),
-        clock.elapsed().as_millis()
-    ));
+    subject.sum_up(context, "commit", format_args!("environment={environment} layers={layers}"));
     Ok(Exit::Done)
 }
 
@@ -223,13 +213,6 @@ fn show(
     let overview = Overview::of(booted.directory).map_err(|error| workspace_error(&error))?;
     let view = View::of(&overview);
     context.out.result(&view, || view.text())?;
-    if !context.out.is_json() {
-        context.out.note(format_args!(
-            "[workspace {verb}] id={} {what} execution_mode={} duration_ms={}",
-            overview.record.id,
-            overview.record.execution_mode.as_str(),
-            clock.elapsed().as_millis()
-        ));
-    }
+    Subject::new(&overview.record, clock).sum_up(context, verb, what);
     Ok(Exit::Done)
 }

@@ -1,9 +1,10 @@
 //! `workspace_commit`.
 
 use super::super::tool::{About, Answer, Call, Operation, Reach};
+use super::record::record;
+use crate::catalog::Environment;
 use crate::error::UserError;
 use crate::explain::snapshot_error;
-use pyro_oci::Reference;
 use pyro_workspace::snapshot::commit_image;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -31,13 +32,14 @@ impl Operation for Commit {
     };
 
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
-        let tag: Reference = self.tag.parse().map_err(UserError::usage)?;
+        let environment = Environment::parse(&self.tag).map_err(UserError::usage)?;
         let (home, directory) = call.find(&self.workspace_id)?;
-        let image =
-            commit_image(&home, &directory, &tag, call.until()).map_err(|error| snapshot_error(&error))?;
+        let image = commit_image(&home, &directory, environment.local(), call.until())
+            .map_err(|error| snapshot_error(&error))?;
         Ok(Answer::Record(json!({
             "workspace_id": directory.id(),
-            "environment": tag.familiar().to_string(),
+            "execution_mode": record(&directory)?.execution_mode.as_str(),
+            "environment": environment.to_string(),
             "layers": image.layers.len(),
             "bytes": image.size(),
         })))

@@ -1,6 +1,7 @@
 //! `workspace_delete`.
 
 use super::super::tool::{About, Answer, Call, Operation, Reach};
+use super::record::record;
 use crate::error::UserError;
 use crate::explain::lifecycle_error;
 use schemars::JsonSchema;
@@ -28,7 +29,12 @@ impl Operation for Delete {
 
     fn run(self, call: &Call<'_>) -> Result<Answer, UserError> {
         let (_, directory) = call.find(&self.workspace_id)?;
+        let mode = record(&directory)?.execution_mode.as_str();
         pyro_workspace::delete(&directory).map_err(|error| lifecycle_error(&error))?;
-        Ok(Answer::Record(json!({ "workspace_id": directory.id().as_str(), "deleted": true })))
+        Ok(Answer::Record(json!({
+            "workspace_id": directory.id().as_str(),
+            "execution_mode": mode,
+            "deleted": true,
+        })))
     }
 }

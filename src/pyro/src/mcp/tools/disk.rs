@@ -3,6 +3,7 @@
 use super::super::tool::{About, Answer, Call, Operation, Reach};
 use super::file::Shelf;
 use super::output::room;
+use super::record::record;
 use crate::error::UserError;
 use crate::explain::{disk_error, disk_export_error, disk_open_error};
 use crate::files::{LISTED_MAX, READ_MAX};
@@ -142,6 +143,7 @@ impl Operation for Export {
             .map_err(|error| disk_export_error(&error))?;
         Ok(Answer::Record(json!({
             "workspace_id": directory.id(),
+            "execution_mode": record(&directory)?.execution_mode.as_str(),
             "output": output.to_string_lossy(),
             "format": format.as_str(),
             "bytes": exported.bytes,

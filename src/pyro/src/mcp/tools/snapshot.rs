@@ -48,6 +48,7 @@ impl Operation for Create {
             .map_err(|error| snapshot_error(&error))?;
         let mut value = shown(&made.snapshot);
         value["workspace_id"] = json!(directory.id());
+        value["execution_mode"] = json!(record(&directory)?.execution_mode.as_str());
         if !made.skipped.is_empty() {
             value["skipped"] = json!(made.skipped.len());
             value["skipped_first"] = json!(made.skipped.iter().take(SKIPPED_NAMED).collect::<Vec<_>>());
@@ -79,7 +80,11 @@ impl Operation for List {
         let (_, directory) = call.find(&self.workspace_id)?;
         let record = record(&directory)?;
         let all: Vec<Value> = record.snapshots.iter().map(shown).collect();
-        Ok(Answer::Record(json!({ "workspace_id": record.id, "snapshots": all })))
+        Ok(Answer::Record(json!({
+            "workspace_id": record.id,
+            "execution_mode": record.execution_mode.as_str(),
+            "snapshots": all,
+        })))
     }
 }
 
@@ -107,6 +112,11 @@ impl Operation for Delete {
         let name = name(&self.name)?;
         let (home, directory) = call.find(&self.workspace_id)?;
         delete_snapshot(&home, &directory, &name).map_err(|error| snapshot_error(&error))?;
-        Ok(Answer::Record(json!({ "workspace_id": directory.id(), "name": name, "deleted": true })))
+        Ok(Answer::Record(json!({
+            "workspace_id": directory.id(),
+            "execution_mode": record(&directory)?.execution_mode.as_str(),
+            "name": name,
+            "deleted": true,
+        })))
     }
 }
