@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 /// Part of every key: change it with every change of what a seed looks like.
-const FORMAT: &[u8] = b"pyro seed 1";
+const FORMAT: &[u8] = b"pyro seed 2";
 
 /// Starts the names of files and directories on their way.
 const SCRATCH: &str = "tmp-";

@@ -221,6 +221,14 @@ impl Checkout {
     }
 }
 
+/// What a seed has of the configuration in this file, if that is a checkout's.
+pub(super) fn configuration(file: &Path) -> Option<Vec<u8>> {
+    let top = file.parent().filter(|it| it.ends_with(".git"))?.parent()?;
+    let checkout = Checkout::around(top).ok()?.filter(Checkout::is_top)?;
+    let settings = Settings::read(&Git::in_directory(top)).ok()?;
+    Some(settings.render(&checkout.object_format))
+}
+
 /// Tracked paths, and whether each is a submodule's.
 fn tracked(listing: &[u8]) -> Vec<(Vec<u8>, bool)> {
     let mut paths: Vec<(Vec<u8>, bool)> = Vec::new();

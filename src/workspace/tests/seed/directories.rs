@@ -1,6 +1,6 @@
 //! Plain directories.
 
-use super::support::{Bench, listing, run};
+use super::support::{Bench, git_in, listing, run, text};
 use pyro_workspace::SeedMode;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -63,4 +63,30 @@ fn what_is_nothing_is_refused() {
     let pipe = directory.path().join("pipe");
     run(Command::new("mkfifo").arg(&pipe));
     assert!(bench.refusal(&pipe).ends_with("it is neither a directory nor an archive"));
+}
+
+#[test]
+fn repositories_in_a_directory_come_without_logins() {
+    let bench = Bench::new();
+    let parent = tempfile::tempdir().unwrap();
+    let secret = "https://me:s3cret@example.org/x.git";
+    let git = |words: &[&str]| run(Command::new("git").arg("-C").arg(parent.path()).args(words));
+    git(&["init", "-q", "one"]);
+    git(&["-C", "one", "remote", "add", "origin", secret]);
+    git(&["init", "-q", "--bare", "bare"]);
+    git(&["-C", "bare", "config", "http.extraHeader", "s3cret"]);
+    fs::write(parent.path().join("config"), "of something else\n").unwrap();
+    let seeded = bench.seed(parent.path());
+    let skipped: Vec<&str> = seeded.skipped.iter().map(|it| &*it.path).collect();
+    assert_eq!((seeded.facts.mode, &skipped[..]), (SeedMode::Directory, &["bare/config"][..]));
+    let layer = fs::read(bench.home.store().blob(&seeded.layer.diff_id)).unwrap();
+    assert!(!layer.windows(6).any(|at| at == b"s3cret"));
+    let tree = bench.unpack(&seeded);
+    let url = text(git_in(&tree.join("one"), &["remote", "get-url", "origin"]));
+    assert_eq!(url, "https://example.org/x.git\n");
+    assert_eq!(text(git_in(&tree.join("bare"), &["rev-parse", "--is-bare-repository"])), "true\n");
+    assert!(tree.join("config").exists());
+    // A change of it is noticed, as that of any file.
+    git(&["-C", "one", "config", "user.name", "Somebody"]);
+    assert!(!bench.seed(parent.path()).reused);
 }
