@@ -32,8 +32,14 @@ pub(super) struct Files {
     pub index: PathBuf,
     pub objects: PathBuf,
     /// Copied if they are there; relative to `.git`, and where they are.
-    pub info: [(&'static str, PathBuf); 3],
+    pub info: Vec<(&'static str, PathBuf)>,
+    /// The same, of which each line is a commit: of a merge and the like that is not finished.
+    pub heads: Vec<(&'static str, PathBuf)>,
 }
+
+const INFO: [&str; 5] =
+    ["info/exclude", "info/attributes", "info/sparse-checkout", "MERGE_MODE", "MERGE_MSG"];
+const HEADS: [&str; 3] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
 
 /// What of a repository goes into its `.git` in the seed.
 #[derive(Debug)]
@@ -71,12 +77,11 @@ impl Checkout {
         if !directory.ancestors().any(|it| it.join(".git").symlink_metadata().is_ok()) {
             return Ok(None);
         }
-        const INFO: [&str; 3] = ["info/attributes", "info/exclude", "info/sparse-checkout"];
         let git = Git::in_directory(directory);
         let mut words =
             vec!["rev-parse", "--path-format=absolute", "--is-inside-work-tree", "--show-toplevel"];
         words.extend(["--show-object-format", "--git-path", "index", "--git-path", "objects"]);
-        words.extend(INFO.iter().flat_map(|name| ["--git-path", name]));
+        words.extend(INFO.iter().chain(&HEADS).flat_map(|name| ["--git-path", name]));
         let output = git.run(&words)?;
         if !output.status.success() {
             let none = output.stdout.starts_with(b"false")
@@ -85,18 +90,23 @@ impl Checkout {
         }
         let lines: Vec<&[u8]> =
             output.stdout.strip_suffix(b"\n").unwrap_or_default().split(|it| *it == b'\n').collect();
-        let &[_, top, format, index, objects, attributes, exclude, sparse] = &lines[..] else {
+        let &[_, top, format, index, objects, ref others @ ..] = &lines[..] else {
+            return Err(git.refusal(&words, &output));
+        };
+        if others.len() != INFO.len() + HEADS.len() {
             let path = directory.to_owned();
             let words = "there is a line break in its path".into();
             return Err(GitError::Failed { path, command: "rev-parse".into(), words });
-        };
+        }
         let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
-        let info = [(INFO[0], path(attributes)), (INFO[1], path(exclude)), (INFO[2], path(sparse))];
+        let others = others.iter().map(|line| path(line));
+        let mut named: Vec<_> = INFO.into_iter().chain(HEADS).zip(others).collect();
+        let heads = named.split_off(INFO.len());
         Ok(Some(Self {
             directory: directory.to_owned(),
             top: path(top),
             object_format: display(format),
-            files: Files { index: path(index), objects: path(objects), info },
+            files: Files { index: path(index), objects: path(objects), info: named, heads },
         }))
     }
 
@@ -148,7 +158,7 @@ impl Checkout {
                 directory: &self.directory,
                 at,
                 index: &self.files.index,
-                exclude: &self.files.info[1].1,
+                exclude: &self.files.info[0].1,
                 settings: &settings,
             };
             let (tracked, others) = thread::scope(|scope| {
@@ -273,7 +283,7 @@ impl Repository {
             key.add(part.as_deref().unwrap_or_default());
         }
         key.add(&self.settings.render(&self.object_format));
-        let info = self.files.info.iter().map(|(_, path)| path);
+        let info = self.files.info.iter().chain(&self.files.heads).map(|(_, path)| path);
         for path in std::iter::once(&self.files.index).chain(info) {
             match statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => key.add_file(b"", &Stamp::of(&stat)),

@@ -30,8 +30,10 @@ fn members(repository: &Repository, scratch: &Path) -> Result<Vec<Member>, SeedE
             let git = git.setting(&key(b".clean"), "").setting(&key(b".process"), "");
             git.setting(&key(b".required"), "false")
         });
+    let heads = heads(repository)?;
+    let commits: Vec<&[u8]> = repository.head.commit.iter().map(|it| &it[..]).chain(named(&heads)).collect();
     let (index, pack) = thread::scope(|scope| {
-        let pack = scope.spawn(|| pack(repository, &git, scratch));
+        let pack = scope.spawn(|| pack(repository, &git, scratch, &commits));
         let index = index(&repository.files.index, &git, scratch);
         (index, pack.join().expect("packing does not panic"))
     });
@@ -46,10 +48,8 @@ fn members(repository: &Repository, scratch: &Path) -> Result<Vec<Member>, SeedE
         members.add("index", Body::Made(index));
     }
     for (name, path) in &repository.files.info {
-        match fs::read(path) {
-            Ok(bytes) => members.add(name, Body::Bytes(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(SeedError::Source { path: path.clone(), source }),
+        if let Some(bytes) = read(path)? {
+            members.add(name, Body::Bytes(bytes));
         }
     }
     let Head { branch, commit } = &repository.head;
@@ -61,13 +61,40 @@ fn members(repository: &Repository, scratch: &Path) -> Result<Vec<Member>, SeedE
         (None, Some(commit)) => members.add("HEAD", line(&[commit])),
         (None, None) => {}
     }
-    if let Some(commit) = commit {
-        members.add("shallow", line(&[commit]));
-        if let Some(branch) = branch {
-            members.add("packed-refs", line(&[commit, b" ", branch]));
-        }
+    if let (Some(commit), Some(branch)) = (commit, branch) {
+        members.add("packed-refs", line(&[commit, b" ", branch]));
+    }
+    if !commits.is_empty() {
+        members.add("shallow", line(&[&commits.join(&b'\n')]));
+    }
+    for (name, text) in heads {
+        members.add(name, Body::Bytes(text));
     }
     Ok(members.members)
+}
+
+/// What is there of the commits of an unfinished merge.
+fn heads(repository: &Repository) -> Result<Vec<(&'static str, Vec<u8>)>, SeedError> {
+    let mut heads = Vec::new();
+    for (name, path) in &repository.files.heads {
+        heads.extend(read(path)?.map(|text| (*name, text)));
+    }
+    Ok(heads)
+}
+
+/// The commits that they name.
+fn named<'h>(heads: &'h [(&str, Vec<u8>)]) -> impl Iterator<Item = &'h [u8]> {
+    let lines = heads.iter().flat_map(|(_, text)| text.split(|byte| *byte == b'\n'));
+    lines.filter(|line| !line.is_empty() && line.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// A file of the repository, if it is there.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, SeedError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(SeedError::Source { path: path.to_owned(), source }),
+    }
 }
 
 struct Members {
@@ -82,14 +109,19 @@ impl Members {
     }
 }
 
-/// What the commit and the index are made of, as one pack; nothing if there is nothing.
-fn pack(repository: &Repository, git: &Git, scratch: &Path) -> Result<Vec<(String, PathBuf)>, SeedError> {
+/// What the commits and the index are made of, as one pack; nothing if there is nothing.
+fn pack(
+    repository: &Repository,
+    git: &Git,
+    scratch: &Path,
+    commits: &[&[u8]],
+) -> Result<Vec<(String, PathBuf)>, SeedError> {
     let mut wanted = Vec::new();
     let mut want = |words: &[&[u8]]| {
         wanted.extend(words.concat());
         wanted.push(b'\n');
     };
-    if let Some(commit) = &repository.head.commit {
+    for commit in commits {
         // Its parents are not asked for.
         want(&[b"--shallow ", commit]);
         want(&[commit]);

@@ -71,6 +71,14 @@ fn heads_and_indexes_of_every_kind() {
     let tree = bench.tree(checkout.path());
     assert_eq!(git(&tree, &["status", "--porcelain"]), "UU a\n");
     assert_eq!(git(&tree, &["ls-files", "-u"]), checkout.git(&["ls-files", "-u"]));
+    assert_eq!(git(&tree, &["status"]), checkout.git(&["status"]));
+    fs::write(tree.join("a"), "both\n").unwrap();
+    git(&tree, &["commit", "-q", "--all", "--no-edit"]);
+    assert_eq!(git(&tree, &["log", "-1", "--format=%s"]), "Merge branch 'team/x/y'\n");
+    assert_eq!(git(&tree, &["rev-list", "--parents", "-1", "HEAD"]).split(' ').count(), 3);
+    let again = bench.tree(checkout.path());
+    git(&again, &["merge", "--abort"]);
+    assert_eq!(git(&again, &["status", "--porcelain"]), "");
     checkout.git(&["merge", "--abort"]);
     // Split, with an untracked cache, intended additions and unwatched files.
     let checkout = Checkout::new();
