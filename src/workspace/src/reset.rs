@@ -66,7 +66,7 @@ pub fn reset(
         record.state = State::Stopped;
     })?;
     failpoint::pass("reset.switched");
-    let before_id = before.id.clone();
+    let id = before.id.clone();
     let booted = boot(home, workspace, until);
     match &booted {
         // It is of no use to anybody. What stays of it the next command removes.
@@ -77,7 +77,7 @@ pub fn reset(
         }
         Err(_) => undo(directory, before, &fresh)?,
     }
-    booted.map_err(|failed| ResetError::NotReset { id: before_id, failed })
+    booted.map_err(|failed| ResetError::NotReset { id, failed })
 }
 
 /// Goes back to the generation before, unless somebody has gone on with the new one meanwhile, or

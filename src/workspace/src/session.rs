@@ -169,6 +169,14 @@ pub(crate) struct Patient<'a, S> {
     pub ended: Option<Woken>,
 }
 
+impl<'a, S> Patient<'a, S> {
+    /// What limits the next wait.
+    pub fn patience(&self) -> Until<'a> {
+        let silent = self.silence.map(|limit| Instant::now() + limit);
+        Until { deadline: self.until.deadline.into_iter().chain(silent).min(), ..self.until }
+    }
+}
+
 impl Patient<'_, &mut BufReader<UnixStream>> {
     fn reply(&mut self) -> Result<Reply, SessionError> {
         frame::read(&mut *self).map_err(|error| match self.ended.take() {
@@ -206,9 +214,7 @@ impl Source for &mut BufReader<UnixStream> {
 impl<S: Source> Read for Patient<'_, S> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let Some(awaited) = self.stream.awaited() else { return self.stream.read(buffer) };
-        let silent = self.silence.map(|limit| Instant::now() + limit);
-        let deadline = self.until.deadline.into_iter().chain(silent).min();
-        match (Until { deadline, ..self.until }).readable(&[awaited])? {
+        match self.patience().readable(&[awaited])? {
             Woken::Readable(_) => self.stream.read(buffer),
             other => {
                 self.ended = Some(other);

@@ -10,7 +10,7 @@ use pyro_workspace::live::{
 };
 use pyro_workspace::patch::{HostError, Misfit, ParseError, ParseProblem};
 use pyro_workspace::summary::SummaryError;
-use pyro_workspace::{Directory, FailureKind, Overview, SeedError, State};
+use pyro_workspace::{ArchiveError, Directory, FailureKind, GitError, Overview, SeedError, State};
 use std::ffi::OsStr;
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
@@ -203,8 +203,14 @@ pub fn seed_error(error: &SeedError) -> UserError {
     }
     let hint = match error {
         SeedError::Source { .. } => "name a directory, or a .tar, .tar.gz, .tgz or .tar.zst file",
+        SeedError::Git(GitError::Start { .. }) => "install git",
         SeedError::Git(_) => "git status, in that directory, shows what git has against it",
-        SeedError::Archive { .. } => "unpack it and name the directory",
+        SeedError::Archive { source: ArchiveError::Member { .. }, .. } => {
+            "make an archive without that member"
+        }
+        SeedError::Archive { .. } => {
+            "it is to be a tar, plain or packed with gzip or zstd; unpack others, and name the directory"
+        }
         SeedError::Changing(_) => "try again when nobody writes there",
         SeedError::Cancelled => return UserError::new("interrupted", error),
         _ => "pyro doctor",

@@ -49,14 +49,15 @@ impl<'a> Channel<'a> {
     pub fn send(&mut self, message: &impl Serialize) -> Result<(), AgentError> {
         let mut bytes = Vec::new();
         frame::append(&mut bytes, message).map_err(AgentError::Lost)?;
-        let Patient { stream, until, .. } = self.reader.get_ref();
+        let patient = self.reader.get_ref();
+        let stream = &patient.stream;
         let mut rest = bytes.as_slice();
         let lost = |error: io::Error| AgentError::Lost(error.into());
         while !rest.is_empty() {
             match send(stream, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(count) => rest = &rest[count..],
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => match until.writable(stream.as_fd()).map_err(lost)? {
+                Err(Errno::AGAIN) => match patient.patience().writable(stream.as_fd()).map_err(lost)? {
                     Woken::Readable(_) => {}
                     other => return Err(given_up(other)),
                 },

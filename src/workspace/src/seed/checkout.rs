@@ -37,8 +37,8 @@ pub(super) struct Files {
     pub heads: Vec<(&'static str, PathBuf)>,
 }
 
-const INFO: [&str; 5] =
-    ["info/exclude", "info/attributes", "info/sparse-checkout", "MERGE_MODE", "MERGE_MSG"];
+const INFO: [&str; 5] = [EXCLUDE, "info/attributes", "info/sparse-checkout", "MERGE_MODE", "MERGE_MSG"];
+const EXCLUDE: &str = "info/exclude";
 const HEADS: [&str; 3] = ["MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"];
 
 /// What of a repository goes into its `.git` in the seed.
@@ -158,7 +158,7 @@ impl Checkout {
                 directory: &self.directory,
                 at,
                 index: &self.files.index,
-                exclude: &self.files.info[0].1,
+                exclude: self.files.exclude(),
                 settings: &settings,
             };
             let (tracked, others) = thread::scope(|scope| {
@@ -268,6 +268,14 @@ fn below(at: &[u8], mut paths: Vec<(Vec<u8>, bool)>) -> Vec<(Vec<u8>, bool)> {
     }
     paths.sort_by(|(a, _), (b, _)| layer_order(a, b));
     paths
+}
+
+impl Files {
+    /// Patterns of this repository alone.
+    fn exclude(&self) -> &Path {
+        let found = self.info.iter().find(|(name, _)| *name == EXCLUDE);
+        &found.expect("git was asked for it").1
+    }
 }
 
 impl Repository {

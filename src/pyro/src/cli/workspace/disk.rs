@@ -165,7 +165,8 @@ fn write(context: &Context, args: &ExportArgs, until: Until<'_>) -> Result<(), U
 fn root_path() -> impl clap::builder::TypedValueParser<Value = RootPath> {
     use clap::builder::{OsStringValueParser, TypedValueParser};
     OsStringValueParser::new().try_map(|text: OsString| {
-        RootPath::new(text.as_bytes()).map_err(|error| format!("expected an absolute path: {error}"))
+        RootPath::new(text.as_bytes())
+            .map_err(|error| format!("expected an absolute path without '..', such as /etc: {error}"))
     })
 }
 
