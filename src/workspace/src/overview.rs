@@ -7,6 +7,11 @@ use crate::reap::{SUPERVISOR_GONE, expiry};
 use crate::record::{Record, State};
 use crate::supervisor::control;
 use jiff::Timestamp;
+use std::time::{Duration, Instant};
+
+/// How long a supervisor may take to note what has become of its machine, and how often that is looked at.
+const SETTLING: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// How alike a name must be to be offered for one that does not exist.
 const ALIKE: f64 = 0.7;
@@ -69,6 +74,22 @@ impl Overview {
         let last_activity = directory.last_activity(&record);
         let expires_at = expiry(&directory, &record);
         Ok(Self { directory, record, last_activity, expires_at })
+    }
+
+    /// Looks at a workspace whose machine did not answer: a supervisor that is there is about to note why, and is
+    /// waited for.
+    ///
+    /// # Errors
+    /// As [`Overview::of`].
+    pub fn settled(directory: &Directory) -> Result<Self, WorkspaceError> {
+        let deadline = Instant::now() + SETTLING;
+        loop {
+            let found = Self::of(directory.clone())?;
+            if !matches!(found.record.state, State::Started { .. }) || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 }
 

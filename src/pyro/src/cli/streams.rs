@@ -74,15 +74,12 @@ pub struct Kept {
     truncated: bool,
     #[serde(skip)]
     raw: Vec<u8>,
-    /// Whether something is missing before its end.
-    #[serde(skip)]
-    has_gap: bool,
 }
 
 impl Kept {
     /// Nothing yet.
     pub const fn new() -> Self {
-        Self { text: String::new(), bytes: 0, truncated: false, raw: Vec::new(), has_gap: false }
+        Self { text: String::new(), bytes: 0, truncated: false, raw: Vec::new() }
     }
 
     /// Takes what has come.
@@ -94,7 +91,7 @@ impl Kept {
 
     /// Says that something is missing here.
     pub fn gap(&mut self, mark: &[u8]) {
-        self.has_gap = true;
+        self.truncated = true;
         if !self.raw.is_empty() && self.raw.len() + mark.len() <= KEPT_MAX {
             self.raw.extend_from_slice(mark);
         }
@@ -102,7 +99,7 @@ impl Kept {
 
     /// As text, whatever it is.
     pub fn finish(mut self) -> Self {
-        self.truncated = self.has_gap || self.bytes > self.raw.len() as u64;
+        self.truncated |= self.bytes > self.raw.len() as u64;
         self.text = String::from_utf8_lossy(&self.raw).into_owned();
         self
     }

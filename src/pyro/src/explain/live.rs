@@ -15,12 +15,6 @@ use std::ffi::OsStr;
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long a supervisor may take to note what has become of its machine, and how often that is looked at.
-const SETTLING: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The place that a user names.
 ///
@@ -85,16 +79,9 @@ pub fn changes_error(live: &Live<'_>, error: &ChangesError) -> UserError {
 /// The machine does not answer any more: what has become of it, with the next step.
 pub fn gone(directory: &Directory, error: &dyn Display) -> UserError {
     let id = directory.id();
-    let deadline = Instant::now() + SETTLING;
-    let now = loop {
-        match Overview::of(directory.clone()) {
-            // Its supervisor is there, and about to say why.
-            Ok(found) if matches!(found.record.state, State::Started { .. }) && Instant::now() < deadline => {
-                thread::sleep(LOOK_EVERY);
-            }
-            Ok(found) => break found.record.state,
-            Err(error) => return workspace_error(&error),
-        }
+    let now = match Overview::settled(directory) {
+        Ok(found) => found.record.state,
+        Err(error) => return workspace_error(&error),
     };
     let message = match now.reason() {
         Some(reason) => format!("{error}: {reason}"),

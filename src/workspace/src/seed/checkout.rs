@@ -90,14 +90,13 @@ impl Checkout {
         }
         let lines: Vec<&[u8]> =
             output.stdout.strip_suffix(b"\n").unwrap_or_default().split(|it| *it == b'\n').collect();
-        let &[_, top, format, index, objects, ref others @ ..] = &lines[..] else {
-            return Err(git.refusal(&words, &output));
-        };
-        if others.len() != INFO.len() + HEADS.len() {
+        let complete = |(_, others): &(_, &[&[u8]])| others.len() == INFO.len() + HEADS.len();
+        let Some((&[_, top, format, index, objects], others)) = lines.split_first_chunk().filter(complete)
+        else {
             let path = directory.to_owned();
             let words = "there is a line break in its path".into();
             return Err(GitError::Failed { path, command: "rev-parse".into(), words });
-        }
+        };
         let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
         let others = others.iter().map(|line| path(line));
         let mut named: Vec<_> = INFO.into_iter().chain(HEADS).zip(others).collect();

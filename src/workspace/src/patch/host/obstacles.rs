@@ -15,7 +15,7 @@ impl HostTree {
     pub fn clear(&self, edits: Vec<FileEdit>) -> Result<Vec<FileEdit>, HostError> {
         let goes = |edit: &&FileEdit| matches!(edit.action, Action::Remove | Action::RemoveDirectory);
         let gone: HashSet<&[u8]> = edits.iter().filter(goes).map(|edit| &edit.path[..]).collect();
-        let mut empty = Vec::new();
+        let (mut empty, mut passed) = (Vec::new(), HashSet::new());
         for edit in &edits {
             let path = &edit.path[..];
             match edit.action {
@@ -23,7 +23,8 @@ impl HostTree {
                 Action::RemoveDirectory => self.holds_only(path, &gone)?,
                 Action::Write { .. } | Action::Symlink(_) => {
                     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-                    for above in slashes.map(|(slash, _)| &path[..slash]) {
+                    // Each directory once, however many files go into it.
+                    for above in slashes.map(|(slash, _)| &path[..slash]).filter(|it| passed.insert(*it)) {
                         match self.kind(above)? {
                             Some(kind) if kind != FileType::Directory && !gone.contains(above) => {
                                 return Err(blocked(path, format!("{} is no directory", display(above))));
